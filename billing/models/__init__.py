@@ -1,0 +1,3 @@
+from billing.models.plan import PlanLimit, PlanPrice, SubscriptionPlan
+
+__all__ = ["PlanLimit", "PlanPrice", "SubscriptionPlan"]

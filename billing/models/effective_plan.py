@@ -1,0 +1,100 @@
+"""Which plan applies now, from which source and why; and every change of that answer."""
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import F
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from billing.models.plan import SubscriptionPlan
+from orgs.models import Organization
+
+
+class Source(models.TextChoices):
+    """Where a plan comes from; the order is the precedence, strongest first (DESIGN, Money in)."""
+
+    SITE_OWNER = "site_owner", _("Site-owner override")
+    CONTRACT = "contract", _("Enterprise contract")
+    MANUAL = "manual", _("Manual override")
+    PILOT = "pilot", _("Pilot")
+    STRIPE = "stripe", _("Stripe subscription")
+    TRIAL = "trial", _("Trial")
+    BETA = "beta", _("Beta")
+    LICENCE = "licence", _("Licence")
+    DEFAULT = "default", _("Default plan")
+
+
+class Access(models.TextChoices):
+    FULL = "full", _("Full")
+    RESTRICTED = "restricted", _("No new paid actions")
+    READ_ONLY = "read_only", _("Read-only")
+
+
+class Verdict(models.Model):
+    """What `resolve` answered: the columns that the present row and the history share."""
+
+    plan = models.ForeignKey(SubscriptionPlan, on_delete=models.PROTECT, related_name="+")
+    source = models.CharField(max_length=12, choices=Source)
+    # Stripe's word for the winning subscription, or `active` for grants and the default plan.
+    status = models.CharField(max_length=24, default="active")
+    access = models.CharField(max_length=10, choices=Access, default=Access.FULL)
+    seats = models.PositiveIntegerField(default=1)
+    interval = models.CharField(max_length=5, blank=True)
+    currency = models.CharField(max_length=3, blank=True)
+    price_id = models.CharField(max_length=64, blank=True)
+    subscription_id = models.CharField(max_length=64, blank=True)
+    period_start = models.DateTimeField(null=True, blank=True)
+    period_end = models.DateTimeField(null=True, blank=True)
+    # When the plan ends by a decision already taken (cancellation, end of grant or trial).
+    ends_at = models.DateTimeField(null=True, blank=True)
+    grace_ends_at = models.DateTimeField(null=True, blank=True)
+    # The next instant at which time alone can change the answer; past it readers re-derive first.
+    valid_until = models.DateTimeField(null=True, blank=True)
+    is_beta = models.BooleanField(default=False)
+    reason = models.CharField(max_length=64)
+    trace = models.JSONField(default=list)
+
+    class Meta:
+        abstract = True
+
+
+class EffectivePlan(Verdict):
+    """The present answer for one organization. Derived: `rederive` can rebuild it at any time."""
+
+    organization = models.OneToOneField(
+        Organization, on_delete=models.PROTECT, primary_key=True, related_name="effective_plan"
+    )
+    # Counts changes; notices carry it, so that receivers can ignore an older one (G10).
+    sequence = models.PositiveBigIntegerField(default=0)
+    derived_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return f"{self.organization_id} on {self.plan_id} by {self.source}"
+
+
+class EffectivePlanChange(Verdict):
+    """One change of the answer, with the facts it rested on, so that the past can be explained."""
+
+    organization = models.ForeignKey(
+        Organization, on_delete=models.PROTECT, related_name="plan_changes"
+    )
+    sequence = models.PositiveBigIntegerField()
+    # The organization's own time (a test clock's, where there is one) and the real recorded time.
+    at = models.DateTimeField()
+    recorded_at = models.DateTimeField(db_default=Now())
+    cause = models.CharField(max_length=120)
+    facts = models.JSONField(default=dict)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "sequence"], name="plan_change_numbered_once"
+            )
+        ]
+        indexes = [models.Index("organization", F("at").desc(), name="plan_change_by_time")]
+
+    objects: ClassVar = models.Manager()
+
+    def __str__(self) -> str:
+        return f"{self.organization_id} change {self.sequence}"

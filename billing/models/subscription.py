@@ -1,0 +1,140 @@
+"""Our own rows for what Stripe sold: subscription, invoice, payment method.
+
+Derived from the mirror on every sync and never edited; pages and decisions read these alone.
+"""
+
+from typing import ClassVar, Self
+
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+
+from orgs.models import Organization
+
+ENDED_STATUSES = ("canceled", "incomplete_expired")
+
+
+class SubscriptionQuerySet(models.QuerySet["Subscription"]):
+    def live(self) -> Self:
+        """Everything that Stripe has not ended, `incomplete` included."""
+        return self.exclude(status__in=ENDED_STATUSES)
+
+
+class Subscription(models.Model):
+    organization = models.ForeignKey(
+        Organization, on_delete=models.PROTECT, related_name="subscriptions"
+    )
+    stripe_id = models.CharField(max_length=64, unique=True)
+    customer_id = models.CharField(max_length=64)
+    status = models.CharField(max_length=24)
+    livemode = models.BooleanField()
+    currency = models.CharField(max_length=3)
+    interval = models.CharField(max_length=5, blank=True)
+    # The base item's price; `items` has them all: [{id, price, quantity, metered}].
+    price_id = models.CharField(max_length=64, blank=True)
+    quantity = models.PositiveIntegerField(default=1)
+    items = models.JSONField(default=list)
+    collection_method = models.CharField(max_length=24, default="charge_automatically")
+    paused = models.BooleanField(default=False)
+    created_at = models.DateTimeField()
+    current_period_start = models.DateTimeField(null=True)
+    current_period_end = models.DateTimeField(null=True)
+    cancel_at_period_end = models.BooleanField(default=False)
+    cancel_at = models.DateTimeField(null=True)
+    canceled_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    trial_end = models.DateTimeField(null=True)
+    default_payment_method_id = models.CharField(max_length=64, blank=True)
+    discounts = models.JSONField(default=list)
+
+    objects: ClassVar = SubscriptionQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["organization", "status"], name="subscription_by_org")]
+
+    def __str__(self) -> str:
+        return f"{self.stripe_id} ({self.status})"
+
+
+class InvoiceQuerySet(models.QuerySet["Invoice"]):
+    def issued(self) -> Self:
+        """What a customer may see: drafts are not documents yet."""
+        return self.exclude(status="draft")
+
+    def newest_first(self) -> Self:
+        return self.order_by(F("created_at").desc(), F("stripe_id").desc())
+
+
+class Invoice(models.Model):
+    """Amounts are integer minor units of `currency`."""
+
+    class Status(models.TextChoices):
+        DRAFT = "draft", _("Draft")
+        OPEN = "open", _("Open")
+        PAID = "paid", _("Paid")
+        VOID = "void", _("Void")
+        UNCOLLECTIBLE = "uncollectible", _("Uncollectible")
+
+    organization = models.ForeignKey(
+        Organization, on_delete=models.PROTECT, related_name="invoices"
+    )
+    stripe_id = models.CharField(max_length=64, unique=True)
+    customer_id = models.CharField(max_length=64)
+    subscription_id = models.CharField(max_length=64, blank=True)
+    number = models.CharField(max_length=64, blank=True)
+    status = models.CharField(max_length=16, choices=Status)
+    billing_reason = models.CharField(max_length=40, blank=True)
+    collection_method = models.CharField(max_length=24, default="charge_automatically")
+    currency = models.CharField(max_length=3)
+    subtotal = models.BigIntegerField()
+    tax = models.BigIntegerField(default=0)
+    total = models.BigIntegerField()
+    amount_due = models.BigIntegerField()
+    amount_paid = models.BigIntegerField()
+    amount_remaining = models.BigIntegerField()
+    amount_refunded = models.BigIntegerField(default=0)
+    # What it covers, in Stripe's own line descriptions: [{description, amount, quantity, …}].
+    lines = models.JSONField(default=list)
+    created_at = models.DateTimeField()
+    period_start = models.DateTimeField(null=True)
+    period_end = models.DateTimeField(null=True)
+    finalized_at = models.DateTimeField(null=True)
+    due_date = models.DateTimeField(null=True)
+    paid_at = models.DateTimeField(null=True)
+    attempt_count = models.PositiveIntegerField(default=0)
+    next_payment_attempt = models.DateTimeField(null=True)
+    hosted_url = models.URLField(max_length=1000, blank=True)
+    pdf_url = models.URLField(max_length=1000, blank=True)
+    disputed = models.BooleanField(default=False)
+
+    objects: ClassVar = InvoiceQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            models.Index("organization", F("created_at").desc(), name="invoice_by_org"),
+            models.Index(
+                fields=["organization"], condition=Q(status="open"), name="invoice_open_by_org"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.number or self.stripe_id
+
+
+class PaymentMethod(models.Model):
+    """What Stripe shows of a card or bank account: brand and last digits, never the number."""
+
+    organization = models.ForeignKey(
+        Organization, on_delete=models.PROTECT, related_name="payment_methods"
+    )
+    stripe_id = models.CharField(max_length=64, unique=True)
+    customer_id = models.CharField(max_length=64)
+    type = models.CharField(max_length=40)
+    brand = models.CharField(max_length=40, blank=True)
+    last4 = models.CharField(max_length=8, blank=True)
+    exp_month = models.PositiveSmallIntegerField(null=True)
+    exp_year = models.PositiveSmallIntegerField(null=True)
+    is_default = models.BooleanField(default=False)
+
+    def __str__(self) -> str:
+        return f"{self.brand or self.type} ending in {self.last4}"
