@@ -9,8 +9,11 @@ class DomainError(Exception):
     status: ClassVar[int] = 400
     code: ClassVar[str] = "domain_error"
 
-    def __init__(self, message: str, **extra: Any) -> None:
+    def __init__(
+        self, message: str, *, headers: dict[str, str] | None = None, **extra: Any
+    ) -> None:
         super().__init__(message)
+        self.headers = headers or {}
         self.extra = extra
 
 

@@ -1,0 +1,67 @@
+"""Billing's expected refusals. Each is a sentence for a person and a code for a program."""
+
+from orgs.exceptions import DomainError, Unprocessable
+
+
+class BillingError(DomainError):
+    status = 400
+    code = "billing_error"
+
+
+class StripeUnavailable(BillingError):
+    """Stripe timed out or answered 5xx. Retrying later is safe: we sent an idempotency key."""
+
+    status = 503
+    code = "stripe_unavailable"
+
+
+class StripeRefused(BillingError):
+    """Stripe understood the request and said no; the sentence is Stripe's own."""
+
+    status = 502
+    code = "stripe_refused"
+
+
+class NotConfigured(BillingError):
+    """This installation has no Stripe keys, or a plan has no price at Stripe."""
+
+    status = 503
+    code = "billing_not_configured"
+
+
+class UnknownPlan(Unprocessable):
+    code = "unknown_plan"
+
+
+class ContractOnly(Unprocessable):
+    """The plan is sold by people; `sales_contact` says by whom."""
+
+    code = "contract_only"
+
+
+class AlreadySubscribed(BillingError):
+    """One live subscription per organization; plan changes go through the portal (B3)."""
+
+    status = 409
+    code = "already_subscribed"
+
+
+class CurrencyFixed(BillingError):
+    """A Stripe customer pays in one currency (B15)."""
+
+    status = 409
+    code = "currency_fixed"
+
+
+class NoCustomer(BillingError):
+    """The organization never paid, so there is nothing to manage at Stripe."""
+
+    status = 409
+    code = "no_customer"
+
+
+class CustomerBusy(BillingError):
+    """Another process is bringing this customer up to date right now; try again in a moment."""
+
+    status = 503
+    code = "customer_busy"

@@ -1,0 +1,42 @@
+"""What billing needs of the floor above and may not import: usage, bound when quotas starts."""
+
+from datetime import datetime
+from typing import Protocol
+
+from orgs.models import Organization
+
+
+class UsagePort(Protocol):
+    """Reads of usage that billing pages and verbs need. Amounts are the meter's own units."""
+
+    def used(self, organization: Organization, meter: str) -> int:
+        """The balance of the present period, 0 where nothing was ever used."""
+
+    def head_now(self, organization: Organization) -> datetime | None:
+        """The instant under the organization's head lock, None where no head row exists."""
+
+
+class NoUsage:
+    """Stands in where quotas is not installed: nothing was used."""
+
+    def used(self, organization: Organization, meter: str) -> int:
+        return 0
+
+    def head_now(self, organization: Organization) -> datetime | None:
+        return None
+
+
+class _Ports:
+    usage: UsagePort = NoUsage()
+
+
+_ports = _Ports()
+
+
+def bind_usage(port: UsagePort) -> None:
+    """Called once, by the app that owns usage, when it starts."""
+    _ports.usage = port
+
+
+def usage() -> UsagePort:
+    return _ports.usage

@@ -1,0 +1,58 @@
+"""`/healthz`: this process answers. `/readyz`: it can do its work, part by part (H5)."""
+
+from datetime import timedelta
+
+from django.db import DatabaseError, connection, transaction
+from django.http import HttpRequest, JsonResponse
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from billing.insight import pulse
+from quotas.engine import counters
+
+INBOX_TOO_OLD = timedelta(minutes=5)
+BEAT_TOO_OLD = timedelta(minutes=3)
+
+
+@never_cache
+@require_safe
+def healthz(request: HttpRequest) -> JsonResponse:
+    return JsonResponse({"status": "ok"})
+
+
+@never_cache
+@require_safe
+def readyz(request: HttpRequest) -> JsonResponse:
+    """PostgreSQL (a write), the inbox's age and beat's age decide; Redis down is only degraded."""
+    parts = {"postgresql": _postgresql()}
+    if parts["postgresql"] == "ok":
+        parts |= {"inbox": _inbox(), "beat": _beat()}
+    ready = all(state in {"ok", "starting"} for state in parts.values())
+    parts["redis"] = "ok" if counters.is_alive() else "degraded"
+    status = "unready" if not ready else "ok" if parts["redis"] == "ok" else "degraded"
+    return JsonResponse({"status": status, "parts": parts}, status=200 if ready else 503)
+
+
+def _postgresql() -> str:
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("CREATE TEMP TABLE IF NOT EXISTS readiness (at timestamptz)")
+            cursor.execute("INSERT INTO readiness VALUES (clock_timestamp())")
+            transaction.set_rollback(True)
+    except DatabaseError:
+        return "down"
+    return "ok"
+
+
+def _inbox() -> str:
+    oldest = pulse.oldest_unprocessed_event()
+    late = oldest is not None and timezone.now() - oldest > INBOX_TOO_OLD
+    return "stuck" if late else "ok"
+
+
+def _beat() -> str:
+    last = pulse.last_beat()
+    if last is None:
+        return "starting"
+    return "ok" if timezone.now() - last < BEAT_TOO_OLD else "silent"

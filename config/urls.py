@@ -1,0 +1,26 @@
+"""Includes only: each app names its own URLs."""
+
+from django.conf import settings
+from django.contrib import admin
+from django.urls import include, path
+
+from billing.gateway.webhooks import inbox
+from config import health, views
+
+handler400 = "config.error_pages.bad_request"
+handler403 = "config.error_pages.forbidden"
+handler404 = "config.error_pages.not_found"
+handler500 = "config.error_pages.server_error"
+
+urlpatterns = [
+    path("healthz", health.healthz, name="healthz"),
+    path("readyz", health.readyz, name="readyz"),
+    path("webhooks/stripe", inbox.receive, name="stripe-webhook"),
+    path("api/", include("config.api_urls")),
+    path("accounts/", include("allauth.urls")),
+    path("admin/", admin.site.urls),
+    path("", views.home, name="home"),
+    path("", include("billing.urls")),
+    path("", include("quotas.urls")),
+    path("", include("orgs.urls")),
+]
