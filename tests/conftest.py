@@ -1,0 +1,88 @@
+"""What every test may lean on: the Stripe simulator as a real process, a clean Redis database."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from config.embedded.processes import tail, wait_for
+from redis import Redis
+
+ROOT = Path(__file__).resolve().parents[1]
+SIMULATOR_START_SECONDS = 20
+
+
+@dataclass(frozen=True)
+class StripeSimulator:
+    """The controls of a running simulator; Stripe's own paths are reached with the SDK."""
+
+    url: str
+
+    def control(self, path: str, **body: Any) -> dict[str, Any]:
+        """Posts to `/_sim/<path>` and returns the answer. Raises for any error status."""
+        response = httpx.post(f"{self.url}/_sim/{path}", json=body, timeout=30, trust_env=False)
+        response.raise_for_status()
+        answer: dict[str, Any] = response.json() if response.content else {}
+        return answer
+
+    def events(self) -> Any:
+        response = httpx.get(f"{self.url}/_sim/events", timeout=30, trust_env=False)
+        response.raise_for_status()
+        return response.json()
+
+    def answers(self) -> bool:
+        try:
+            self.events()
+        except httpx.TransportError:
+            return False
+        return True
+
+
+@pytest.fixture(scope="session")
+def stripe_simulator_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StripeSimulator]:
+    """One simulator per test worker, on the port the settings were loaded with."""
+    url = os.environ["STRIPE_SIMULATOR_URL"]
+    state = tmp_path_factory.mktemp("stripe-simulator")
+    log = state / "simulator.log"
+    command = [sys.executable, "-m", "tests.stripe_simulator"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*command, "--port", url.rpartition(":")[2], "--state", str(state)],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    simulator = StripeSimulator(url)
+    try:
+        settled = wait_for(
+            lambda: process.poll() is not None or simulator.answers(),
+            seconds=SIMULATOR_START_SECONDS,
+        )
+        if not settled or process.poll() is not None:
+            pytest.fail(f"The Stripe simulator did not start:\n{tail(log)}")
+        yield simulator
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.fixture
+def stripe_simulator(stripe_simulator_process: StripeSimulator) -> StripeSimulator:
+    """The simulator, empty."""
+    stripe_simulator_process.control("reset")
+    return stripe_simulator_process
+
+
+@pytest.fixture
+def redis_server() -> Iterator[Redis]:
+    """This worker's own Redis database, empty before and after."""
+    with Redis.from_url(os.environ["REDIS_URL"]) as redis:
+        redis.flushdb()
+        yield redis
+        redis.flushdb()
