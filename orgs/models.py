@@ -5,10 +5,15 @@ from typing import Any, ClassVar, Self
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
-from django.db import models
+from django.db import models, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Lower, Now
 from django.utils.translation import gettext_lazy as _
+
+
+# API calls name an organization by slug or by UUID, so no slug may look like a UUID.
+SLUG_PATTERN = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
+UUID_PATTERN = r"^[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$"
 
 
 class UserManager(BaseUserManager["User"]):
@@ -54,6 +59,11 @@ class User(AbstractBaseUser, PermissionsMixin):
     def __str__(self) -> str:
         return self.name or self.email
 
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """One transaction with the receivers: no person is stored without a personal organization."""
+        with transaction.atomic():
+            super().save(*args, **kwargs)
+
 
 class OrganizationQuerySet(models.QuerySet["Organization"]):
     def open(self) -> Self:
@@ -84,6 +94,18 @@ class Organization(models.Model):
 
     objects: ClassVar = OrganizationQuerySet.as_manager()
 
+    class Meta:
+        constraints = [
+            # A trigger of migration 0002 writes the slug history and refuses a slug of another's.
+            models.CheckConstraint(
+                condition=Q(slug__regex=SLUG_PATTERN) & ~Q(slug__regex=UUID_PATTERN),
+                name="organization_slug_plain_and_never_a_uuid",
+            ),
+            models.CheckConstraint(
+                condition=Q(kind__in=["personal", "team"]), name="organization_kind_known"
+            ),
+        ]
+
     def __str__(self) -> str:
         return self.name
 
@@ -109,6 +131,9 @@ class SlugHistory(models.Model):
         Organization, on_delete=models.SET_NULL, null=True, related_name="slug_history"
     )
     taken_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return self.slug
 
 
 class Role(models.TextChoices):
@@ -136,7 +161,10 @@ class Membership(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["organization", "user"], name="membership_once_per_organization"
-            )
+            ),
+            models.CheckConstraint(
+                condition=Q(role__in=["owner", "admin", "member"]), name="membership_role_known"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -166,7 +194,10 @@ class Invitation(models.Model):
                 Lower("email"),
                 condition=Q(accepted_at=None, revoked_at=None),
                 name="invitation_one_open_per_address",
-            )
+            ),
+            models.CheckConstraint(
+                condition=Q(accepted_at=None) | Q(revoked_at=None), name="invitation_ends_once"
+            ),
         ]
 
     def __str__(self) -> str:
