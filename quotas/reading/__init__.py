@@ -1,0 +1,1 @@
+"""What people see of usage: the sidebar, the Usage page, roll-ups, reconciliation."""
