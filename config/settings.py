@@ -32,7 +32,7 @@ WSGI_APPLICATION = "config.wsgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "orgs.apps.StaffAdminConfig",  # django.contrib.admin with a site that asks staff for MFA
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -187,11 +187,14 @@ ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 ACCOUNT_ADAPTER = "orgs.accounts.AccountAdapter"
+SIGNUP_OPEN = env.bool("SIGNUP_OPEN", default=True)  # invited people may sign up all the same
+# Staff without a second factor are sent to set one up before they see the admin (E12).
+ADMIN_REQUIRES_MFA = env.bool("ADMIN_REQUIRES_MFA", default=not DEBUG)
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
-AXES_USERNAME_FORM_FIELD = "login"
+AXES_USERNAME_CALLABLE = "orgs.accounts.throttled_login"
 AXES_RESET_ON_SUCCESS = True
 AXES_VERBOSE = False
 AXES_IPWARE_PROXY_COUNT = TRUSTED_PROXIES
@@ -263,6 +266,8 @@ DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Ledgerline <billing@
 STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", default="")
 # Several, so that a secret can be rolled for 24 hours (A11).
 STRIPE_WEBHOOK_SECRETS = [s for s in env.list("STRIPE_WEBHOOK_SECRET", default=[]) if s]
+# Events that name another (Connect) account are refused; ours usually name none (A22).
+STRIPE_ACCOUNT_ID = env.str("STRIPE_ACCOUNT_ID", default="")
 STRIPE_API_VERSION = "2026-05-27.dahlia"  # upgrades are a reviewed change, not a variable
 STRIPE_LIVE_MODE = STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_"))
 STRIPE_TIMEOUT_SECONDS = env.float("STRIPE_TIMEOUT_SECONDS", default=8.0)
@@ -282,7 +287,8 @@ DJSTRIPE_SUBSCRIBER_MODEL = "orgs.Organization"
 DJSTRIPE_FOREIGN_KEY_TO_FIELD = "id"
 STRIPE_LIVE_SECRET_KEY = STRIPE_SECRET_KEY if STRIPE_LIVE_MODE else ""
 STRIPE_TEST_SECRET_KEY = "" if STRIPE_LIVE_MODE else STRIPE_SECRET_KEY
-DJSTRIPE_USE_NATIVE_JSONFIELD = True
+# Ours alone decides whose a customer is, never metadata that Stripe sends back (A21).
+DJSTRIPE_SUBSCRIBER_CUSTOMER_KEY = None
 if env.bool("DJSTRIPE_SHIM", default=DEBUG):
     # dj-stripe's own migrations take a minute; tests and the demo create its tables in one.
     MIGRATION_MODULES = {"djstripe": "config.djstripe_tables"}

@@ -1,6 +1,18 @@
 from django.apps import AppConfig
+from django.contrib.admin.apps import AdminConfig
 
 
 class OrgsConfig(AppConfig):
     name = "orgs"
+    default = True
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from orgs import checks, receivers  # noqa: F401  importing them registers them
+
+
+class StaffAdminConfig(AdminConfig):
+    """Django's admin, behind our own login and a second factor."""
+
+    default = False
+    default_site = "orgs.staff_site.StaffSite"

@@ -29,3 +29,52 @@ class Unprocessable(DomainError):
 
     status = 422
     code = "invalid"
+
+
+class OrganizationNotFound(DomainError):
+    """Unknown, closed or somebody else's: the three look the same from outside (E1, E8)."""
+
+    status = 404
+    code = "organization_not_found"
+
+
+class LastOwner(DomainError):
+    """The organization would be left without an owner (E7)."""
+
+    status = 409
+    code = "last_owner"
+
+
+class AlreadyMember(DomainError):
+    """The person is in the organization already."""
+
+    status = 409
+    code = "already_member"
+
+
+class SlugTaken(DomainError):
+    """Another organization has, or once had, this slug."""
+
+    status = 409
+    code = "slug_taken"
+
+
+class PersonalOrganization(DomainError):
+    """A personal organization has one person, cannot be handed over and lives as long as they."""
+
+    status = 409
+    code = "personal_organization"
+
+
+class InvitationInvalid(DomainError):
+    """Unknown, used, withdrawn or expired: one answer for all four (E5)."""
+
+    status = 410
+    code = "invitation_invalid"
+
+
+class InvitationForSomeoneElse(DomainError):
+    """The invitation was sent to another address than the one that is logged in (E5)."""
+
+    status = 403
+    code = "invitation_for_someone_else"

@@ -10,7 +10,6 @@ from django.db.models import F, Q
 from django.db.models.functions import Lower, Now
 from django.utils.translation import gettext_lazy as _
 
-
 # API calls name an organization by slug or by UUID, so no slug may look like a UUID.
 SLUG_PATTERN = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
 UUID_PATTERN = r"^[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$"
@@ -60,7 +59,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         return self.name or self.email
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """One transaction with the receivers: no person is stored without a personal organization."""
+        """One transaction with its receivers: nobody is stored without a personal organization."""
         with transaction.atomic():
             super().save(*args, **kwargs)
 

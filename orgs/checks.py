@@ -1,0 +1,19 @@
+"""Start-up checks of what `orgs` depends on."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, register
+
+
+@register()
+def login_throttle_lives_in_postgresql(
+    app_configs: Sequence[AppConfig] | None, **_kwargs: Any
+) -> list[CheckMessage]:
+    """A throttle in a cache would be reset by flushing that cache (E20)."""
+    handler = getattr(settings, "AXES_HANDLER", "axes.handlers.database.AxesDatabaseHandler")
+    if handler == "axes.handlers.database.AxesDatabaseHandler":
+        return []
+    return [Error("AXES_HANDLER must be the database handler.", id="orgs.E001")]

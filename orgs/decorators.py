@@ -1,0 +1,75 @@
+"""The role check of pages: who is logged out logs in, who lacks the capability gets 403."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, cast
+
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
+
+from orgs import capabilities, current
+from orgs.exceptions import NotAllowed
+from orgs.middleware import enter, login_redirect
+from orgs.models import User
+from orgs.requests import OrgRequest, PersonRequest
+
+P = ParamSpec("P")
+
+
+def requires(
+    capability: str,
+) -> Callable[
+    [Callable[Concatenate[OrgRequest, P], HttpResponse]],
+    Callable[Concatenate[HttpRequest, P], HttpResponse],
+]:
+    """For pages inside an organization; without a slug in the URL, the current one is meant.
+
+    A misspelt capability raises ValueError when the module is loaded.
+    """
+    name = capabilities.known(capability)
+
+    def decorate(
+        view: Callable[Concatenate[OrgRequest, P], HttpResponse],
+    ) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
+        @wraps(view)
+        def guarded(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+            if not isinstance(request.user, User):
+                return login_redirect(request)
+            inside = _inside(request)
+            require(inside.capabilities, name)
+            return view(inside, *args, **kwargs)
+
+        cast(Any, guarded).capability = name
+        return guarded
+
+    return decorate
+
+
+def person_required(
+    view: Callable[Concatenate[PersonRequest, P], HttpResponse],
+) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
+    """For pages about the logged-in person rather than an organization."""
+
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        if not isinstance(request.user, User):
+            return login_redirect(request)
+        return view(cast(PersonRequest, request), *args, **kwargs)
+
+    return guarded
+
+
+def require(held: frozenset[str], capability: str) -> None:
+    """Raises NotAllowed, naming the roles to ask."""
+    if capability not in held:
+        raise NotAllowed(
+            _("Your role does not allow this. Ask an owner of the organization."),
+            capability=capability,
+            roles=list(capabilities.roles_with(capability)),
+        )
+
+
+def _inside(request: HttpRequest) -> OrgRequest:
+    if hasattr(request, "membership"):
+        return cast(OrgRequest, request)
+    return enter(request, current.membership_for(request))
