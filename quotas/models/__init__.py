@@ -1,0 +1,40 @@
+from quotas.models.balance import Balance
+from quotas.models.control import Alert, AlertSetting, UsageControl
+from quotas.models.credit import Credit
+from quotas.models.event import UsageEvent, Verb
+from quotas.models.head import QuotaHead
+from quotas.models.limit import (
+    LARGEST_AMOUNT,
+    Enforcement,
+    Kind,
+    LimitAdjustment,
+    Overage,
+    PeriodRule,
+    UsageLimit,
+)
+from quotas.models.reservation import Reservation
+from quotas.models.rollup import Rollup, RollupMark
+from quotas.models.satellite import Satellite, ServiceToken
+
+__all__ = [
+    "LARGEST_AMOUNT",
+    "Alert",
+    "AlertSetting",
+    "Balance",
+    "Credit",
+    "Enforcement",
+    "Kind",
+    "LimitAdjustment",
+    "Overage",
+    "PeriodRule",
+    "QuotaHead",
+    "Reservation",
+    "Rollup",
+    "RollupMark",
+    "Satellite",
+    "ServiceToken",
+    "UsageControl",
+    "UsageEvent",
+    "UsageLimit",
+    "Verb",
+]
