@@ -10,8 +10,9 @@ from typing import Any
 
 import httpx
 import pytest
-from config.embedded.processes import tail, wait_for
 from redis import Redis
+
+from config.embedded.processes import tail, wait_for
 
 ROOT = Path(__file__).resolve().parents[1]
 SIMULATOR_START_SECONDS = 20

@@ -51,7 +51,7 @@ class EmbeddedServices:
             try:
                 return self._join_or_start()
             except BaseException:
-                self._lease.close()
+                self.close_lease()
                 raise
 
     def release(self) -> None:
@@ -60,11 +60,12 @@ class EmbeddedServices:
             return
         if _try_lock(self._lease):
             self._stop_guardian()
-        self._lease.close()
-        self._lease = None
+        elif self._guardian is not None:
+            self._guardian.returncode = 0  # the other holders' now: not ours to wait for
+        self.close_lease()
 
-    def leave_in_child(self) -> None:
-        """A forked child closes its copy: the lock stays with the process that took it."""
+    def close_lease(self) -> None:
+        """In a forked child this closes a copy: the lock stays with the process that took it."""
         if self._lease is not None:
             self._lease.close()
             self._lease = None
@@ -128,7 +129,7 @@ def ensure_running() -> EmbeddedUrls:
         _shared = EmbeddedServices(var)
         _urls = _shared.acquire()
         atexit.register(_shared.release)
-        os.register_at_fork(after_in_child=_shared.leave_in_child)
+        os.register_at_fork(after_in_child=_shared.close_lease)
     return _urls
 
 
