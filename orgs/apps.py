@@ -1,5 +1,5 @@
 from django.apps import AppConfig
-from django.contrib.admin.apps import AdminConfig
+from django.contrib.admin import apps as admin
 
 
 class OrgsConfig(AppConfig):
@@ -11,7 +11,7 @@ class OrgsConfig(AppConfig):
         from orgs import checks, receivers  # noqa: F401  importing them registers them
 
 
-class StaffAdminConfig(AdminConfig):
+class StaffAdminConfig(admin.AdminConfig):
     """Django's admin, behind our own login and a second factor."""
 
     default = False

@@ -227,7 +227,7 @@ def _claim(secret: str, user: User) -> Invitation:
     ).first()
     if invitation is None:
         raise _invalid()
-    if not _is_address_of(invitation.email, user):
+    if not is_address_of(invitation.email, user):
         raise InvitationForSomeoneElse(
             _("This invitation was sent to another address. Log in with that one to accept it.")
         )
@@ -247,7 +247,7 @@ def _invalid() -> InvitationInvalid:
     return InvitationInvalid(_("This invitation has been used, withdrawn or has expired."))
 
 
-def _is_address_of(email: str, user: User) -> bool:
+def is_address_of(email: str, user: User) -> bool:
     """Only an address that the person has proved to own."""
     return EmailAddress.objects.filter(user=user, email__iexact=email, verified=True).exists()
 

@@ -1,0 +1,129 @@
+"""The forms of people and organizations."""
+
+from datetime import date
+from typing import Any
+from zoneinfo import available_timezones
+
+from django import forms
+from django.conf import settings
+from django.utils.translation import gettext_lazy as _
+
+from orgs import tokens
+from orgs.models import Organization, Role, User
+
+NEVER = ""
+_AREAS = (
+    "Africa/",
+    "America/",
+    "Antarctica/",
+    "Arctic/",
+    "Asia/",
+    "Atlantic/",
+    "Australia/",
+    "Europe/",
+    "Indian/",
+    "Pacific/",
+)
+
+
+def time_zones() -> list[tuple[str, str]]:
+    """UTC, then places: no abbreviations, which do not say when summer time starts."""
+    places = sorted(name for name in available_timezones() if name.startswith(_AREAS))
+    return [("UTC", "UTC"), *((name, name.replace("_", " ")) for name in places)]
+
+
+class TeamForm(forms.Form):
+    name = forms.CharField(label=_("Name of the team"), max_length=120)
+
+
+class DescriptionForm(forms.ModelForm[Organization]):
+    language = forms.ChoiceField(label=_("Language"), choices=settings.LANGUAGES)
+    time_zone = forms.ChoiceField(label=_("Time zone"), choices=time_zones)
+
+    class Meta:
+        model = Organization
+        fields = ["name", "language", "time_zone"]
+
+
+class ProfileForm(forms.ModelForm[User]):
+    language = forms.ChoiceField(label=_("Language"), choices=settings.LANGUAGES)
+    time_zone = forms.ChoiceField(label=_("Time zone"), choices=time_zones)
+
+    class Meta:
+        model = User
+        fields = ["name", "language", "time_zone"]
+
+
+class SlugForm(forms.Form):
+    slug = forms.CharField(label=_("Address"), max_length=63, min_length=3)
+
+
+class CloseForm(forms.Form):
+    """Typing the address is the confirmation."""
+
+    confirmation = forms.CharField(label=_("Type the address of the organization to confirm"))
+
+    def __init__(self, *args: Any, slug: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.slug = slug
+
+    def clean_confirmation(self) -> str:
+        if self.cleaned_data["confirmation"] != self.slug:
+            raise forms.ValidationError(_("This is not the address of the organization."))
+        return self.slug
+
+
+class InvitationForm(forms.Form):
+    email = forms.EmailField(label=_("E-mail"))
+    role = forms.ChoiceField(label=_("Role"))
+
+    def __init__(self, *args: Any, roles: list[Role], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["role"] = forms.ChoiceField(
+            label=_("Role"), choices=[(role.value, role.label) for role in roles]
+        )
+
+
+class TokenForm(forms.Form):
+    SCOPES = ((tokens.READ, _("Read")), ("all", _("Read and write")))
+    LIFETIMES = (
+        ("30", _("30 days")),
+        ("90", _("90 days")),
+        ("365", _("One year")),
+        (NEVER, _("Never")),
+    )
+
+    name = forms.CharField(label=_("What it is for"), max_length=80)
+    scope = forms.ChoiceField(label=_("May"), choices=SCOPES)
+    days = forms.ChoiceField(label=_("Expires after"), choices=LIFETIMES, required=False)
+
+    def scopes(self) -> tuple[str, ...]:
+        return (tokens.READ,) if self.cleaned_data["scope"] == tokens.READ else tokens.SCOPES
+
+    def lifetime_days(self) -> int | None:
+        days = self.cleaned_data["days"]
+        return None if days == NEVER else int(days)
+
+
+class AuditFilterForm(forms.Form):
+    """All optional; an unreadable value simply filters nothing."""
+
+    action = forms.CharField(label=_("Action"), required=False, max_length=80)
+    actor = forms.CharField(label=_("Who"), required=False, max_length=254)
+    since = forms.DateField(
+        label=_("From"), required=False, widget=forms.DateInput(attrs={"type": "date"})
+    )
+    until = forms.DateField(
+        label=_("To"), required=False, widget=forms.DateInput(attrs={"type": "date"})
+    )
+
+    def value(self, field: str) -> str:
+        return str(self._cleaned().get(field) or "")
+
+    def day(self, field: str) -> date | None:
+        found: date | None = self._cleaned().get(field)
+        return found
+
+    def _cleaned(self) -> dict[str, Any]:
+        self.is_valid()
+        return self.cleaned_data

@@ -1,0 +1,160 @@
+"""Members: who is in, who is invited, and what may be done about it."""
+
+import uuid
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST, require_safe
+
+from orgs import members, ports
+from orgs.capabilities import Capability
+from orgs.decorators import requires
+from orgs.forms import InvitationForm
+from orgs.models import Invitation, Membership, Organization, Role
+from orgs.requests import OrgRequest
+from orgs.views.refusals import explained
+
+PAGE_LENGTH = 50
+INVITATIONS_SHOWN = 200
+
+
+@require_safe
+@requires("members.view")
+def page(request: OrgRequest, slug: str) -> HttpResponse:
+    return _page(request)
+
+
+@require_POST
+@requires("members.manage")
+def invite(request: OrgRequest, slug: str) -> HttpResponse:
+    form = InvitationForm(request.POST, roles=list(Role))
+    if not form.is_valid():
+        return _page(request, invitation=form, status=422)
+    with explained(request):
+        invitation = members.invite(
+            request.organization,
+            form.cleaned_data["email"],
+            form.cleaned_data["role"],
+            inviter=request.user,
+        )
+        messages.success(request, _("Invitation sent to %(email)s.") % {"email": invitation.email})
+    return redirect("orgs:members", slug=slug)
+
+
+@require_POST
+@requires("members.manage")
+def resend(request: OrgRequest, slug: str, invitation_id: uuid.UUID) -> HttpResponse:
+    invitation = _invitation(request, invitation_id)
+    with explained(request):
+        members.resend(invitation, actor=request.user)
+        messages.success(request, _("A new link is on its way. The former one no longer works."))
+    return redirect("orgs:members", slug=slug)
+
+
+@require_POST
+@requires("members.manage")
+def revoke(request: OrgRequest, slug: str, invitation_id: uuid.UUID) -> HttpResponse:
+    members.revoke_invitation(_invitation(request, invitation_id), actor=request.user)
+    messages.success(request, _("The invitation no longer works."))
+    return redirect("orgs:members", slug=slug)
+
+
+@require_POST
+@requires("members.manage")
+def change_role(request: OrgRequest, slug: str, membership_id: uuid.UUID) -> HttpResponse:
+    with explained(request):
+        changed = members.change_role(
+            _member(request, membership_id), request.POST.get("role", ""), actor=request.user
+        )
+        messages.success(
+            request,
+            _("%(person)s is now %(role)s.")
+            % {"person": changed.user, "role": changed.get_role_display()},
+        )
+    return redirect("orgs:members", slug=slug)
+
+
+@require_POST
+@requires("members.manage")
+def remove(request: OrgRequest, slug: str, membership_id: uuid.UUID) -> HttpResponse:
+    membership = _member(request, membership_id)
+    with explained(request):
+        members.remove(membership, actor=request.user)
+        messages.success(
+            request, _("%(person)s is no longer a member.") % {"person": membership.user}
+        )
+    return redirect("orgs:members", slug=slug)
+
+
+@require_POST
+@requires("ownership.transfer")
+def hand_over(request: OrgRequest, slug: str) -> HttpResponse:
+    try:
+        chosen = uuid.UUID(request.POST.get("member", ""))
+    except ValueError:
+        messages.error(request, _("Choose the member who becomes the owner."))
+        return redirect("orgs:members", slug=slug)
+    with explained(request):
+        receiver = members.hand_over(_member(request, chosen), owner=request.user)
+        messages.success(
+            request, _("%(person)s owns the organization now.") % {"person": receiver.user}
+        )
+    return redirect("orgs:members", slug=slug)
+
+
+@require_POST
+@requires("organization.view")
+def leave(request: OrgRequest, slug: str) -> HttpResponse:
+    name = request.organization.name
+    with explained(request):
+        members.leave(request.organization, user=request.user)
+        messages.success(request, _("You have left %(name)s.") % {"name": name})
+        return redirect("home")
+    return redirect("orgs:members", slug=slug)
+
+
+def _page(
+    request: OrgRequest, *, invitation: InvitationForm | None = None, status: int = 200
+) -> HttpResponse:
+    organization = request.organization
+    may_manage = Capability.MEMBERS_MANAGE in request.capabilities
+    roles = members.grantable_roles(request.membership.role)
+    people = organization.memberships.select_related("user").order_by("joined_at", "pk")
+    context = {
+        "members": Paginator(people, PAGE_LENGTH).get_page(request.GET.get("page")),
+        "seats": ports.seats(organization),
+        "roles": roles,
+        "is_team": organization.kind == Organization.Kind.TEAM,
+        "may_manage": may_manage,
+        "may_hand_over": Capability.OWNERSHIP_TRANSFER in request.capabilities,
+        "invitation_form": invitation or InvitationForm(roles=roles),
+        "invitations": _open_invitations(organization) if may_manage else [],
+        "now": timezone.now(),
+    }
+    return render(request, "orgs/members.html", context, status=status)
+
+
+def _open_invitations(organization: Organization) -> list[Invitation]:
+    newest_first = members.open_invitations(organization).order_by("-created_at", "pk")
+    return list(newest_first.select_related("invited_by")[:INVITATIONS_SHOWN])
+
+
+def _member(request: OrgRequest, membership_id: uuid.UUID) -> Membership:
+    """Another organization's member is not found rather than forbidden (E1)."""
+    return get_object_or_404(
+        Membership.objects.select_related("user", "organization"),
+        pk=membership_id,
+        organization=request.organization,
+    )
+
+
+def _invitation(request: OrgRequest, invitation_id: uuid.UUID) -> Invitation:
+    return get_object_or_404(
+        Invitation.objects.select_related("organization"),
+        pk=invitation_id,
+        organization=request.organization,
+    )
