@@ -1,0 +1,189 @@
+"""The one banner of a page, most severe state first: what happened, until when, what to do."""
+
+from dataclasses import dataclass
+
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from billing.catalog.money import format_money
+from billing.entitlement import clock
+from billing.models import Access, EffectivePlan, Invoice, PaymentMethod, Source
+from billing.presentation.formats import day, moment, time_left
+from orgs.models import Membership, Organization, Role
+
+
+@dataclass(frozen=True, kw_only=True)
+class Action:
+    label: str
+    url: str
+    method: str = "get"
+    primary: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Banner:
+    title: str
+    text: str
+    level: str = ""  # bad, warn, good, or empty for information
+    icon: str = "info"
+    actions: tuple[Action, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reader:
+    """For whom the banner is written: those who cannot pay are told whom to ask."""
+
+    can_pay: bool
+    is_staff: bool
+
+
+def for_reader(effective: EffectivePlan, reader: Reader) -> Banner | None:
+    for state in (_locked, _in_grace, _beta, _ending):
+        found = state(effective, reader)
+        if found is not None:
+            return found
+    return None
+
+
+def _locked(effective: EffectivePlan, reader: Reader) -> Banner | None:
+    if effective.access != Access.READ_ONLY:
+        return None
+    invoice = _oldest_failed(effective.organization)
+    return Banner(
+        title=_("This workspace is read-only"),
+        text=" ".join(_sentences_of_lock(effective.organization, invoice, reader)),
+        level="bad",
+        icon="lock",
+        actions=_ways_to_pay(effective.organization, invoice, reader),
+    )
+
+
+def _sentences_of_lock(
+    organization: Organization, invoice: Invoice | None, reader: Reader
+) -> list[str]:
+    keeps = _("You can read, download and export everything.")
+    if invoice is None:
+        return [keeps]
+    unpaid = _("The %(amount)s invoice from %(day)s is still unpaid.") % {
+        "amount": _amount(invoice),
+        "day": day(invoice.created_at),
+    }
+    if reader.can_pay:
+        return [unpaid, keeps, _("Paying unlocks the workspace within a minute.")]
+    return [unpaid, keeps, _ask_the_owner(organization)]
+
+
+def _in_grace(effective: EffectivePlan, reader: Reader) -> Banner | None:
+    ends_at = effective.grace_ends_at
+    if ends_at is None:
+        return None
+    organization = effective.organization
+    now = clock.now_for(organization)
+    if ends_at <= now:
+        return None
+    deadline = {"moment": moment(ends_at)}
+    if not reader.can_pay:
+        sentence = _("The workspace becomes read-only on %(moment)s.") % deadline
+        return Banner(
+            title=_("Payment failed"),
+            text=f"{sentence} {_ask_the_owner(organization)}",
+            level="bad",
+            icon="bad",
+        )
+    invoice = _oldest_failed(organization)
+    sentences = [
+        _declined(organization, invoice),
+        _("Pay by %(moment)s or the workspace becomes read-only.") % deadline,
+        _next_attempt(invoice),
+    ]
+    return Banner(
+        title=_("Payment failed. %(left)s left") % {"left": time_left(ends_at, now)},
+        text=" ".join(sentence for sentence in sentences if sentence),
+        level="bad",
+        icon="bad",
+        actions=_ways_to_pay(organization, invoice, reader),
+    )
+
+
+def _declined(organization: Organization, invoice: Invoice | None) -> str:
+    if invoice is None:
+        return ""
+    card = PaymentMethod.objects.filter(organization=organization, is_default=True).first()
+    if card is None or not card.last4:
+        return _("Your bank declined %(amount)s.") % {"amount": _amount(invoice)}
+    return _("Your bank declined the %(brand)s ending in %(last4)s for %(amount)s.") % {
+        "brand": card.brand.title() or card.type,
+        "last4": card.last4,
+        "amount": _amount(invoice),
+    }
+
+
+def _next_attempt(invoice: Invoice | None) -> str:
+    if invoice is None or invoice.next_payment_attempt is None:
+        return ""
+    return _("We try the card again on %(day)s.") % {"day": day(invoice.next_payment_attempt)}
+
+
+def _beta(effective: EffectivePlan, reader: Reader) -> Banner | None:
+    if not effective.is_beta:
+        return None
+    text = _("Enjoy it, and tell us what is missing.")
+    if reader.is_staff:
+        text = _("Stripe is not connected on this server.")
+    return Banner(title=_("Beta: every feature is on, nothing is charged"), text=text)
+
+
+def _ending(effective: EffectivePlan, reader: Reader) -> Banner | None:
+    """A cancellation or a change that was decided and can still be undone."""
+    if effective.ends_at is None or effective.source != Source.STRIPE or not reader.can_pay:
+        return None
+    plan = effective.plan.name
+    undo = Action(
+        label=_("Keep %(plan)s") % {"plan": plan},
+        url=reverse("billing:portal", kwargs={"slug": effective.organization.slug}),
+        method="post",
+    )
+    return Banner(
+        title=_("%(plan)s ends on %(day)s") % {"plan": plan, "day": day(effective.ends_at)},
+        text=_("You keep %(plan)s until then. Nothing is deleted.") % {"plan": plan},
+        actions=(undo,),
+    )
+
+
+def _oldest_failed(organization: Organization) -> Invoice | None:
+    return (
+        Invoice.objects.filter(
+            organization=organization, status=Invoice.Status.OPEN, attempt_count__gt=0
+        )
+        .order_by("created_at")
+        .first()
+    )
+
+
+def _ways_to_pay(
+    organization: Organization, invoice: Invoice | None, reader: Reader
+) -> tuple[Action, ...]:
+    if not reader.can_pay:
+        return ()
+    portal = reverse("billing:portal", kwargs={"slug": organization.slug})
+    another = Action(label=_("Use another card"), url=portal, method="post")
+    if invoice is None or not invoice.hosted_url:
+        return (another,)
+    label = _("Pay %(amount)s") % {"amount": _amount(invoice)}
+    return (another, Action(label=label, url=invoice.hosted_url, primary=True))
+
+
+def _ask_the_owner(organization: Organization) -> str:
+    owner = (
+        Membership.objects.filter(organization=organization, role=Role.OWNER)
+        .select_related("user")
+        .order_by("joined_at", "pk")
+        .first()
+    )
+    if owner is None:
+        return ""
+    return _("Ask %(owner)s to update the card.") % {"owner": owner.user}
+
+
+def _amount(invoice: Invoice) -> str:
+    return format_money(invoice.amount_remaining, invoice.currency)

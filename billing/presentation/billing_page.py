@@ -1,0 +1,58 @@
+"""All that the billing page shows, from our own rows alone: never Stripe, never its mirror."""
+
+from dataclasses import dataclass
+
+from django.utils import timezone
+
+from billing.catalog.loading import current as current_catalog
+from billing.entitlement import store
+from billing.models import BillingAccount, EffectivePlan, Source, Subscription, SubscriptionPlan
+from billing.presentation import invoices, matrix, overview
+from billing.presentation.buttons import Standing, Terms
+from orgs.models import Membership, Organization
+
+_TRIED = (Source.TRIAL, Source.PILOT, Source.BETA)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BillingPage:
+    overview: overview.Overview
+    matrix: matrix.Matrix
+    invoices: list[invoices.Row]
+
+
+def of(organization: Organization, wanted: Terms) -> BillingPage:
+    effective = store.current(organization)
+    with timezone.override(organization.time_zone):
+        return BillingPage(
+            overview=overview.of(effective),
+            matrix=_matrix(effective, wanted),
+            invoices=invoices.newest(organization),
+        )
+
+
+def matrix_of(organization: Organization, wanted: Terms) -> matrix.Matrix:
+    return _matrix(store.current(organization), wanted)
+
+
+def _matrix(effective: EffectivePlan, wanted: Terms) -> matrix.Matrix:
+    catalog = current_catalog()
+    plans = SubscriptionPlan.objects.of_catalog(catalog.key).on_sale().in_order().with_terms()
+    return matrix.build(catalog, list(plans), _standing(effective), wanted)
+
+
+def _standing(effective: EffectivePlan) -> Standing:
+    organization = effective.organization
+    account = BillingAccount.objects.filter(organization=organization).first()
+    live = Subscription.objects.filter(organization=organization).live()
+    pays = effective.source == Source.STRIPE
+    return Standing(
+        kind=effective.organization.kind,
+        plan_key=effective.plan.key,
+        subscribed=live.exclude(status="incomplete").exists(),
+        ending=pays and effective.ends_at is not None,
+        tries_it=effective.source in _TRIED,
+        terms=Terms(interval=effective.interval, currency=effective.currency) if pays else None,
+        fixed_currency=account.currency if account else "",
+        members=Membership.objects.filter(organization=organization).count(),
+    )

@@ -1,0 +1,229 @@
+"""The plan table: what each plan costs and holds, and the one thing its button does."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext, pgettext
+
+from billing.catalog.money import format_money
+from billing.catalog.schema import Catalog
+from billing.models import PlanPrice, SubscriptionPlan
+from billing.presentation import cells
+from billing.presentation.buttons import Button, Standing, Terms, button_for
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seats:
+    least: int
+    most: int | None
+    suggested: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    key: str
+    name: str
+    summary: str
+    price: str
+    price_note: str
+    current: bool
+    button: Button
+    seats: Seats | None  # where Checkout asks for them
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    text: str
+    current: bool
+    state: Literal["included", "planned", "absent"] = "included"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    label: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    name: str
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    value: str
+    label: str
+    chosen: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matrix:
+    terms: Terms
+    intervals: tuple[Option, ...]
+    currencies: tuple[Option, ...]
+    columns: tuple[Column, ...]
+    groups: tuple[Group, ...]
+
+
+def build(
+    catalog: Catalog, plans: list[SubscriptionPlan], standing: Standing, wanted: Terms
+) -> Matrix:
+    """Shows what is on sale. `wanted` falls back to what is sold: it came from a URL."""
+    plans = [plan for plan in plans if _is_shown(catalog, plan, standing)]
+    terms = _sold(plans, standing, wanted)
+    return Matrix(
+        terms=terms,
+        intervals=_intervals(plans, terms),
+        currencies=_currencies(catalog, standing, terms),
+        columns=tuple(_column(catalog, plan, standing, terms) for plan in plans),
+        groups=tuple(_groups(catalog, plans, standing, terms)),
+    )
+
+
+def _is_shown(catalog: Catalog, plan: SubscriptionPlan, standing: Standing) -> bool:
+    entry = catalog.plans.get(plan.key)
+    return entry is not None and (standing.kind in entry.audience or plan.key == standing.plan_key)
+
+
+def _sold(plans: list[SubscriptionPlan], standing: Standing, wanted: Terms) -> Terms:
+    prices = [price for plan in plans for price in _on_sale(plan)]
+    now = standing.terms or Terms(interval="month", currency="usd")
+    intervals = [price.interval for price in prices]
+    currencies = [price.currency for price in prices]
+    return Terms(
+        interval=_first_of((wanted.interval, now.interval, "month"), intervals),
+        currency=_first_of((standing.fixed_currency, wanted.currency, now.currency), currencies),
+    )
+
+
+def _first_of(wishes: Iterable[str], sold: list[str]) -> str:
+    for wish in wishes:
+        if wish in sold:
+            return wish
+    return sold[0] if sold else ""
+
+
+def _intervals(plans: list[SubscriptionPlan], terms: Terms) -> tuple[Option, ...]:
+    sold = {price.interval for plan in plans for price in _on_sale(plan)}
+    labels = {"month": _("Monthly"), "year": _yearly(plans, terms.currency)}
+    return tuple(
+        Option(value=value, label=label, chosen=value == terms.interval)
+        for value, label in labels.items()
+        if value in sold
+    )
+
+
+def _yearly(plans: list[SubscriptionPlan], currency: str) -> str:
+    """Promises free months only where every paid plan gives the same whole number of them."""
+    free = {
+        12 - year.unit_amount / month.unit_amount
+        for plan in plans
+        if (month := _price(plan, Terms(interval="month", currency=currency)))
+        and (year := _price(plan, Terms(interval="year", currency=currency)))
+        and month.unit_amount
+    }
+    months = free.pop() if len(free) == 1 else 0
+    if months < 1 or months != int(months):
+        return _("Yearly")
+    sentence = ngettext("Yearly, %(n)d month free", "Yearly, %(n)d months free", int(months))
+    return sentence % {"n": int(months)}
+
+
+def _currencies(catalog: Catalog, standing: Standing, terms: Terms) -> tuple[Option, ...]:
+    offered = (standing.fixed_currency,) if standing.fixed_currency else catalog.currencies
+    return tuple(
+        Option(value=code, label=code.upper(), chosen=code == terms.currency) for code in offered
+    )
+
+
+def _column(catalog: Catalog, plan: SubscriptionPlan, standing: Standing, terms: Terms) -> Column:
+    price = _price(plan, terms)
+    button = button_for(catalog, plan, standing, price)
+    asks = plan.per_seat and button.kind == "checkout"
+    return Column(
+        key=plan.key,
+        name=plan.name,
+        summary=plan.summary,
+        price=_price_text(catalog, plan, price, terms),
+        price_note=_price_note(plan, price),
+        current=plan.key == standing.plan_key,
+        button=button,
+        seats=_seats(plan, standing) if asks else None,
+    )
+
+
+def _price_text(
+    catalog: Catalog, plan: SubscriptionPlan, price: PlanPrice | None, terms: Terms
+) -> str:
+    if price is not None:
+        return format_money(price.unit_amount, price.currency, short=True)
+    if plan.kind == SubscriptionPlan.Kind.FREE and terms.currency:
+        return format_money(0, terms.currency, short=True)
+    if plan.kind == SubscriptionPlan.Kind.CONTRACT:
+        return str(catalog.plans[plan.key].contract_text or pgettext("price", "Custom"))
+    return ""
+
+
+def _price_note(plan: SubscriptionPlan, price: PlanPrice | None) -> str:
+    if price is None:
+        return ""
+    if price.interval == PlanPrice.Interval.YEAR:
+        return _("per seat a year") if plan.per_seat else _("a year")
+    return _("per seat a month") if plan.per_seat else _("a month")
+
+
+def _seats(plan: SubscriptionPlan, standing: Standing) -> Seats:
+    """Suggests one for everybody who is in already."""
+    wished = max(plan.min_seats, standing.members)
+    most = plan.max_seats
+    return Seats(
+        least=plan.min_seats, most=most, suggested=wished if most is None else min(wished, most)
+    )
+
+
+def _groups(
+    catalog: Catalog, plans: list[SubscriptionPlan], standing: Standing, terms: Terms
+) -> Iterable[Group]:
+    for group in catalog.matrix:
+        rows = tuple(_row(catalog, key, plans, standing, terms) for key in group.rows)
+        yield Group(name=str(group.name), rows=rows)
+
+
+def _row(
+    catalog: Catalog,
+    key: str,
+    plans: list[SubscriptionPlan],
+    standing: Standing,
+    terms: Terms,
+) -> Row:
+    meter = catalog.meters.get(key)
+    label = str(meter.name if meter is not None else catalog.features[key].name)
+    contents = [(plan.key, _content(catalog, key, plan.key, terms)) for plan in plans]
+    return Row(
+        label=label,
+        cells=tuple(
+            Cell(text=text, state=state, current=plan == standing.plan_key)
+            for plan, (text, state) in contents
+        ),
+    )
+
+
+def _content(catalog: Catalog, key: str, plan_key: str, terms: Terms) -> cells.Content:
+    meter = catalog.meters.get(key)
+    if meter is not None:
+        return cells.of_limit(meter, catalog.plans[plan_key].limits.get(key), terms)
+    return cells.of_feature(catalog, key, catalog.plan_features(plan_key).get(key))
+
+
+def _on_sale(plan: SubscriptionPlan) -> list[PlanPrice]:
+    return [price for price in plan.prices.all() if price.archived_at is None]
+
+
+def _price(plan: SubscriptionPlan, terms: Terms) -> PlanPrice | None:
+    for price in _on_sale(plan):
+        if (price.interval, price.currency) == (terms.interval, terms.currency):
+            return price
+    return None
