@@ -13,6 +13,7 @@ import stripe
 import structlog
 from django.conf import settings
 
+from billing.catalog.shop import PriceDraft, ProductDraft, ShopPrice, ShopProduct
 from billing.exceptions import BillingError, NotConfigured, StripeRefused, StripeUnavailable
 
 logger = structlog.get_logger(__name__)
@@ -53,6 +54,15 @@ def client() -> stripe.StripeClient:
         settings.STRIPE_API_VERSION,
         settings.STRIPE_TIMEOUT_SECONDS,
     )
+
+
+def configure_module() -> None:
+    """dj-stripe calls the SDK's module-level API: same timeout, same retries, same version."""
+    stripe.default_http_client = stripe.RequestsClient(timeout=settings.STRIPE_TIMEOUT_SECONDS)
+    stripe.max_network_retries = 1
+    stripe.api_version = settings.STRIPE_API_VERSION
+    if settings.STRIPE_SIMULATOR_URL:
+        stripe.api_base = settings.STRIPE_SIMULATOR_URL
 
 
 @contextmanager
@@ -132,6 +142,71 @@ def find_customer_by_organization(organization_id: str) -> Json | None:
     return None
 
 
+# --- What the mirror fetches (SDK objects, as dj-stripe wants them) --------------------------
+
+
+def own_account_id() -> str:
+    with translated("accounts.retrieve_current"):
+        return client().v1.accounts.retrieve_current().id
+
+
+def fetch_customer(customer_id: str) -> stripe.Customer:
+    """A deleted customer comes back with `deleted: true`, an unknown one raises Missing."""
+    with translated("customers.retrieve"):
+        return client().v1.customers.retrieve(customer_id)
+
+
+def fetch_subscriptions(customer_id: str) -> list[stripe.Subscription]:
+    """All of them, ended ones too: a terminal state must be seen to be kept (A24)."""
+    with translated("subscriptions.list"):
+        page = client().v1.subscriptions.list(
+            {"customer": customer_id, "status": "all", "limit": 100}
+        )
+        return list(page.auto_paging_iter())
+
+
+def fetch_invoices(customer_id: str) -> list[stripe.Invoice]:
+    with translated("invoices.list"):
+        page = client().v1.invoices.list(
+            {
+                "customer": customer_id,
+                "limit": 100,
+                "expand": ["data.discounts", "data.lines.data.discounts", "data.payments"],
+            }
+        )
+        return list(page.auto_paging_iter())
+
+
+def fetch_charges(customer_id: str) -> list[stripe.Charge]:
+    with translated("charges.list"):
+        page = client().v1.charges.list({"customer": customer_id, "limit": 100})
+        return list(page.auto_paging_iter())
+
+
+def fetch_charge(charge_id: str) -> Json:
+    with translated("charges.retrieve"):
+        return _json(client().v1.charges.retrieve(charge_id))
+
+
+def fetch_payment_methods(customer_id: str) -> list[stripe.PaymentMethod]:
+    with translated("payment_methods.list"):
+        page = client().v1.payment_methods.list({"customer": customer_id, "limit": 100})
+        return list(page.auto_paging_iter())
+
+
+def fetch_payment_method(payment_method_id: str) -> stripe.PaymentMethod:
+    with translated("payment_methods.retrieve"):
+        return client().v1.payment_methods.retrieve(payment_method_id)
+
+
+def cancel_subscription(subscription_id: str, *, key: str) -> None:
+    """Ends it now, without proration: used for duplicates and closed organizations."""
+    with translated("subscriptions.cancel"):
+        client().v1.subscriptions.cancel(
+            subscription_id, {"prorate": False, "invoice_now": False}, {"idempotency_key": key}
+        )
+
+
 # --- Checkout and portal --------------------------------------------------------------------
 
 
@@ -158,3 +233,113 @@ def create_portal_session(params: Mapping[str, Any]) -> str:
     """The portal's URL is a bearer secret: hand it to the browser, never log or store it (B19)."""
     with translated("billing_portal.sessions.create"):
         return client().v1.billing_portal.sessions.create(dict(params)).url  # type: ignore[arg-type]
+
+
+# --- Products and prices --------------------------------------------------------------------
+
+
+def list_products() -> list[ShopProduct]:
+    """Archived ones too: a plan that comes back finds its product."""
+    with translated("products.list"):
+        page = client().v1.products.list({"limit": 100})
+        return [_shop_product(product) for product in page.auto_paging_iter()]
+
+
+def create_product(draft: ProductDraft) -> ShopProduct:
+    with translated("products.create"):
+        return _shop_product(client().v1.products.create(_product_params(draft)))
+
+
+def update_product(product_id: str, draft: ProductDraft) -> ShopProduct:
+    """Also puts an archived product back on sale."""
+    with translated("products.update"):
+        params: Any = {**_product_params(draft), "active": True}
+        return _shop_product(client().v1.products.update(product_id, params))
+
+
+def archive_product(product_id: str) -> None:
+    with translated("products.update"):
+        client().v1.products.update(product_id, {"active": False})
+
+
+def list_prices(product_id: str) -> list[ShopPrice]:
+    """Archived ones too: their subscribers still pay them."""
+    with translated("prices.list"):
+        page = client().v1.prices.list({"product": product_id, "limit": 100})
+        return [_shop_price(price) for price in page.auto_paging_iter()]
+
+
+def find_price(price_id: str) -> ShopPrice | None:
+    """None where this account and mode have no such price."""
+    try:
+        with translated("prices.retrieve"):
+            return _shop_price(client().v1.prices.retrieve(price_id))
+    except Missing:
+        return None
+
+
+def create_price(draft: PriceDraft) -> ShopPrice:
+    """Takes the lookup key over from the price that had it."""
+    params: Any = {
+        "product": draft.product,
+        "currency": draft.currency,
+        "unit_amount": draft.unit_amount,
+        "recurring": {"interval": draft.interval},
+        "lookup_key": draft.lookup_key,
+        "transfer_lookup_key": True,
+        "tax_behavior": draft.tax_behavior,
+        "metadata": dict(draft.metadata),
+    }
+    with translated("prices.create"):
+        return _shop_price(client().v1.prices.create(params))
+
+
+def restore_price(price_id: str, *, lookup_key: str) -> ShopPrice:
+    """Puts a price back on sale under its lookup key."""
+    params: Any = {"active": True, "lookup_key": lookup_key, "transfer_lookup_key": True}
+    with translated("prices.update"):
+        return _shop_price(client().v1.prices.update(price_id, params))
+
+
+def archive_price(price_id: str) -> None:
+    """Nobody can buy it any more; whoever pays it goes on paying it."""
+    with translated("prices.update"):
+        client().v1.prices.update(price_id, {"active": False})
+
+
+def _product_params(draft: ProductDraft) -> Any:
+    params: Json = {
+        "name": draft.name,
+        "description": draft.description,
+        "tax_code": draft.tax_code,
+        "metadata": dict(draft.metadata),
+    }
+    return params | ({"unit_label": draft.unit_label} if draft.unit_label else {})
+
+
+def _shop_product(product: stripe.Product) -> ShopProduct:
+    found = product.to_dict()
+    return ShopProduct(
+        id=found["id"],
+        name=found["name"],
+        description=found.get("description") or "",
+        tax_code=found.get("tax_code"),
+        unit_label=found.get("unit_label"),
+        active=found["active"],
+        metadata=found.get("metadata") or {},
+    )
+
+
+def _shop_price(price: stripe.Price) -> ShopPrice:
+    found = price.to_dict()
+    recurring = found.get("recurring") or {}
+    return ShopPrice(
+        id=found["id"],
+        product=found["product"],
+        currency=found["currency"],
+        unit_amount=found.get("unit_amount"),
+        interval=recurring.get("interval") if recurring.get("interval_count") == 1 else None,
+        lookup_key=found.get("lookup_key"),
+        active=found["active"],
+        livemode=found["livemode"],
+    )
