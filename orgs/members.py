@@ -249,7 +249,8 @@ def _invalid() -> InvitationInvalid:
 
 def is_address_of(email: str, user: User) -> bool:
     """Only an address that the person has proved to own."""
-    return EmailAddress.objects.filter(user=user, email__iexact=email, verified=True).exists()
+    addresses = EmailAddress.objects.filter(user=user, email__iexact=email, verified=True)
+    return bool(addresses.exists())
 
 
 def _address(email: str) -> str:

@@ -163,6 +163,7 @@ def _create(name: str, kind: str, owner: User, slug: str = "") -> Organization:
 
 def _insert(name: str, kind: str, owner: User, slug: str) -> Organization:
     """Two sign-ups of one name may race for a slug: the loser tries with another ending."""
+    candidate = slug
     for _attempt in range(_ATTEMPTS):
         candidate = slug or slugs.for_name(name)
         try:

@@ -29,8 +29,10 @@ def check(slug: str, *, organization: Organization | None = None) -> str:
             _("Use lower-case letters, digits and single hyphens, and not the shape of an id."),
             field="slug",
         )
-    owner = organization.pk if organization is not None else None
-    if SlugHistory.objects.filter(slug=slug).exclude(organization_id=owner).exists():
+    former = SlugHistory.objects.filter(slug=slug)
+    if organization is not None:
+        former = former.exclude(organization=organization)
+    if former.exists():
         raise taken(slug)
     return slug
 

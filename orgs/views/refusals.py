@@ -1,7 +1,6 @@
 """Refusals that a form explains in place rather than on an error page."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
 from django.contrib import messages
 from django.http import HttpRequest
@@ -9,12 +8,24 @@ from django.http import HttpRequest
 from orgs.exceptions import DomainError, NotAllowed, OrganizationNotFound
 
 
-@contextmanager
-def explained(request: HttpRequest) -> Iterator[None]:
+class explained:  # noqa: N801  reads as a sentence: `with explained(request):`
     """Shows why on the next page; who lacks the role, or looks elsewhere, gets 403 or 404."""
-    try:
-        yield
-    except (NotAllowed, OrganizationNotFound):
-        raise
-    except DomainError as refusal:
-        messages.error(request, str(refusal))
+
+    def __init__(self, request: HttpRequest) -> None:
+        self.request = request
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        refusal: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        if isinstance(refusal, NotAllowed | OrganizationNotFound):
+            return False
+        if not isinstance(refusal, DomainError):
+            return False
+        messages.error(self.request, str(refusal))
+        return True
