@@ -13,9 +13,46 @@ import pytest
 from redis import Redis
 
 from config.embedded.processes import tail, wait_for
+from tests import chromium
 
+LEFT_OUT = pytest.StashKey[int]()
 ROOT = Path(__file__).resolve().parents[1]
 SIMULATOR_START_SECONDS = 20
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "browser: drives Chromium; all tests in tests/browser")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """BROWSER=none leaves the browser tests out and counts them; else they need a Chromium."""
+    browser = [item for item in items if "/tests/browser/" in item.path.as_posix()]
+    for item in browser:
+        item.add_marker("browser")
+    if browser and chromium.left_out():
+        items[:] = [item for item in items if item not in browser]
+        config.hook.pytest_deselected(items=browser)
+        config.stash[LEFT_OUT] = len(browser)
+    elif browser and chromium.find() is None:
+        raise pytest.UsageError("Chromium is not installed; BROWSER=none leaves its tests out.")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """A worker of pytest-xdist tells the first process how many it left out."""
+    if left_out := getattr(node, "workeroutput", {}).get("browser_left_out"):
+        node.config.stash[LEFT_OUT] = left_out
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):
+        left_out = session.config.stash.get(LEFT_OUT, 0)
+        session.config.workeroutput["browser_left_out"] = left_out
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    if left_out := config.stash.get(LEFT_OUT, 0):
+        terminalreporter.write_line(f"BROWSER=none left out {left_out} browser tests.", yellow=True)
 
 
 @dataclass(frozen=True)
@@ -78,6 +115,14 @@ def stripe_simulator(stripe_simulator_process: StripeSimulator) -> StripeSimulat
     """The simulator, empty."""
     stripe_simulator_process.control("reset")
     return stripe_simulator_process
+
+
+@pytest.fixture(scope="session")
+def chromium_path() -> str:
+    """For Playwright's `executable_path`."""
+    path = chromium.find()
+    assert path is not None, "collection has made sure of it"
+    return path
 
 
 @pytest.fixture

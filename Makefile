@@ -1,0 +1,97 @@
+# `make help` lists what there is. Nothing needs to be prepared: each target sets up by itself.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+PORT ?= 8000
+SIMULATOR_PORT ?= 8001
+LEDGERLINE_VAR ?= $(CURDIR)/var
+CATALOG ?= suite
+WORKERS ?= auto
+export PORT SIMULATOR_PORT LEDGERLINE_VAR CATALOG
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+APPS := orgs billing quotas config
+COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --universal \
+	--python-version 3.11 --custom-compile-command "make lock"
+TEMPLATES = $$(git ls-files --cached --others --exclude-standard 'templates/*.html' '*/templates/*.html')
+
+# As a production host sets them: nothing here is a secret, and no server answers at these URLs.
+PRODUCTION := env DEBUG=0 DATABASE_URL=postgresql://check@127.0.0.1:1/check \
+	REDIS_URL=redis://127.0.0.1:1/0 ALLOWED_HOSTS=billing.example.com \
+	SITE_URL=https://billing.example.com STRIPE_SIMULATOR_URL= DJSTRIPE_SHIM=0 \
+	STRIPE_SECRET_KEY=sk_live_checkcheckcheckcheckcheck STRIPE_WEBHOOK_SECRET=whsec_check \
+	EMAIL_URL=smtp://localhost:25 LOG_LEVEL=ERROR SECRET_KEY="$$($(PYTHON) -c 'import secrets; print(secrets.token_urlsafe(50))')"
+
+.PHONY: help
+help: ## List the targets
+	@echo "make <target>, where <target> is one of:"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "Variables: PORT=$(PORT) SIMULATOR_PORT=$(SIMULATOR_PORT) CATALOG=$(CATALOG)"
+	@echo "           LEDGERLINE_VAR=$(LEDGERLINE_VAR)"
+
+.PHONY: demo
+demo: $(INSTALLED) ## Run everything with sample organizations; Ctrl-C stops it all
+	@exec $(BIN)/python manage.py demo
+
+.PHONY: reset
+reset: $(INSTALLED) ## Drop the demo's data, and the tests' databases
+	@$(BIN)/python -m config.reset
+
+.PHONY: test
+test: $(INSTALLED) browser ## Run every test, with coverage; BROWSER=none leaves the browser out
+	@$(BIN)/pytest --create-db -n $(WORKERS) --cov --cov-report=term $(PYTEST)
+
+.PHONY: check
+check: $(INSTALLED) ## Run every check that is not a test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/djade --target-version 5.2 --check $(TEMPLATES)
+	$(BIN)/djlint --lint --quiet $(TEMPLATES)
+	$(PRODUCTION) $(BIN)/mypy manage.py $(APPS) tests
+	$(BIN)/lint-imports
+	$(PRODUCTION) $(BIN)/python manage.py check --deploy --fail-level WARNING
+	DEBUG=1 SECRET_KEY=check LEDGERLINE_VAR="$(LEDGERLINE_VAR)/tests" \
+		$(BIN)/python manage.py makemigrations --check --dry-run
+
+.PHONY: lint
+lint: $(INSTALLED) ## Run the quick checks alone: style and imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+.PHONY: format
+format: $(INSTALLED) ## Rewrite code and templates in the house style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/djade --target-version 5.2 $(TEMPLATES)
+
+.PHONY: messages
+messages: $(INSTALLED) ## Collect the strings to translate and compile the translations
+	@DEBUG=1 SECRET_KEY=messages $(PRODUCTION) $(BIN)/python manage.py messages
+
+.PHONY: lock
+lock: $(INSTALLED) ## Compile requirements/*.in into locks with hashes
+	$(COMPILE) requirements/bootstrap.in --output-file requirements/bootstrap.txt $(LOCK)
+	$(COMPILE) requirements/base.in --output-file requirements/base.txt $(LOCK)
+	$(COMPILE) requirements/dev.in --output-file requirements/dev.txt $(LOCK)
+
+.PHONY: browser
+browser: $(INSTALLED)
+	@$(BIN)/python -m tests.chromium
+
+# uv installs in seconds; where it does not reach the index that pip is configured for, pip does.
+$(INSTALLED): requirements/bootstrap.txt requirements/dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 …" >&2; exit 1; }
+	@echo "Installing the pinned dependencies into .venv …"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv \
+		|| { echo "python3 -m venv failed; on Debian: apt install python3-venv" >&2; exit 1; }
+	@export PIP_DISABLE_PIP_VERSION_CHECK=1; \
+	{ $(BIN)/python -m pip install --quiet --require-hashes -r requirements/bootstrap.txt \
+		&& $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt; } \
+	|| $(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
+	@touch $@

@@ -1,0 +1,49 @@
+"""The browser of the browser tests: found where present, installed where root allows."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+ELSEWHERE = ("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",)
+
+
+def left_out() -> bool:
+    return os.environ.get("BROWSER") == "none"
+
+
+def find() -> str | None:
+    """CHROMIUM names one; else the first on the path."""
+    named = os.environ.get("CHROMIUM")
+    found = (shutil.which(name) for name in ((named,) if named else NAMES))
+    present = (path for path in ELSEWHERE if Path(path).exists())
+    return next((path for path in found if path), None) or next(present, None)
+
+
+def install() -> None:
+    """Debian's package, quietly; needs root."""
+    apt = shutil.which("apt-get")
+    if apt is None or os.geteuid() != 0:
+        return
+    sys.stderr.write("Installing Chromium for the browser tests …\n")
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    for arguments in (["update"], ["install", "--yes", "--no-install-recommends", "chromium"]):
+        subprocess.run([apt, "-qq", *arguments], env=environment, stdout=sys.stderr, check=False)
+
+
+def main() -> None:
+    if left_out():
+        return
+    if find() is None:
+        install()
+    if find() is None:
+        sys.exit(
+            "Chromium is not installed and only root can install it. Install it, name it in "
+            "CHROMIUM, or run `make test BROWSER=none`, which says how many tests it leaves out."
+        )
+
+
+if __name__ == "__main__":
+    main()
