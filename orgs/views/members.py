@@ -16,10 +16,11 @@ from orgs.decorators import requires
 from orgs.forms import InvitationForm
 from orgs.models import Invitation, Membership, Organization, Role
 from orgs.requests import OrgRequest
+from orgs.role_texts import describe_role
 from orgs.views.refusals import explained
 
 PAGE_LENGTH = 50
-INVITATIONS_SHOWN = 200
+INVITATIONS_SHOWN = HEIRS_SHOWN = 200
 
 
 @require_safe
@@ -133,9 +134,22 @@ def _page(
         "may_hand_over": Capability.OWNERSHIP_TRANSFER in request.capabilities,
         "invitation_form": invitation or InvitationForm(roles=roles),
         "invitations": _open_invitations(organization) if may_manage else [],
+        "heirs": _heirs(request),
+        "role_descriptions": _role_descriptions(),
         "now": timezone.now(),
     }
     return render(request, "orgs/members.html", context, status=status)
+
+
+def _heirs(request: OrgRequest) -> list[Membership]:
+    """Whom an owner may hand the organization to; a list that nobody scrolls is cut."""
+    others = request.organization.memberships.exclude(pk=request.membership.pk)
+    return list(others.select_related("user").order_by("user__name", "user__email")[:HEIRS_SHOWN])
+
+
+def _role_descriptions() -> list[dict[str, object]]:
+    """From the capabilities in force, so that the page cannot differ from what is enforced."""
+    return [{"label": role.label, "sentence": describe_role(role)} for role in Role]
 
 
 def _open_invitations(organization: Organization) -> list[Invitation]:
