@@ -4,3 +4,15 @@ from django.dispatch import Signal
 
 # Arguments: organization: Organization, effective: EffectivePlan. Receivers rewrite derived rows.
 entitlement_changed = Signal()
+# Arguments: customer_id: str. Rows of this customer wait in the inbox (the task listens).
+events_arrived = Signal()
+# Arguments: customer_id: str, events: list[InboxEvent]. Sent inside the transaction that applied them.
+events_applied = Signal()
+# Arguments: organization. It has more than one live subscription: one stays, the others end (B3).
+duplicates_found = Signal()
+# Arguments: organization. It is closed and still has a live subscription (B9).
+subscription_orphaned = Signal()
+
+# Arguments: catalog: str, plans: frozenset[int] (ids of plan rows whose terms changed). Whoever
+# derives rows from plans re-derives them.
+catalog_applied = Signal()
