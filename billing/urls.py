@@ -8,7 +8,7 @@ app_name = "billing"
 
 urlpatterns = [
     path("settings/billing/", page.current, name="current"),
-    path("o/<slug:slug>/settings/billing/", page.page, name="page"),
+    path("o/<slug:slug>/settings/billing/", page.page, name="settings"),
     path("o/<slug:slug>/settings/billing/plans/", page.plans, name="plans"),
     path("o/<slug:slug>/settings/billing/checkout/", checkout.start, name="checkout"),
     path("o/<slug:slug>/settings/billing/portal/", portal.enter, name="portal"),

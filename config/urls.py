@@ -3,6 +3,7 @@
 from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
+from django.views.i18n import set_language
 
 from billing.gateway.webhooks import inbox
 from config import health, views
@@ -20,6 +21,8 @@ urlpatterns = [
     path("accounts/", include("allauth.urls")),
     path("admin/", admin.site.urls),
     path("", views.home, name="home"),
+    path("preferences/language/", set_language, name="set_language"),
+    path("preferences/theme/", views.set_theme, name="set-theme"),
     path("", include("billing.urls")),
     path("", include("quotas.urls")),
     path("", include("orgs.urls")),

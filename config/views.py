@@ -20,7 +20,7 @@ def home(request: PersonRequest) -> HttpResponse:
     """The current organization's first page that this person may see."""
     membership = current.membership_in(request.user, None)
     held = capabilities.of(membership)
-    view = "billing:page" if Capability.BILLING_VIEW in held else "orgs:members"
+    view = "billing:settings" if Capability.BILLING_VIEW in held else "orgs:members"
     return redirect(view, slug=membership.organization.slug)
 
 

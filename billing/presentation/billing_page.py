@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from django.utils import timezone
 
-from billing.catalog.loading import current as current_catalog
+from billing import catalog
 from billing.entitlement import store
 from billing.models import BillingAccount, EffectivePlan, Source, Subscription, SubscriptionPlan
 from billing.presentation import invoices, matrix, overview
@@ -23,27 +23,30 @@ class BillingPage:
 
 def of(organization: Organization, wanted: Terms) -> BillingPage:
     effective = store.current(organization)
+    account = BillingAccount.objects.filter(organization=organization).first()
     with timezone.override(organization.time_zone):
         return BillingPage(
-            overview=overview.of(effective),
-            matrix=_matrix(effective, wanted),
+            overview=overview.of(effective, account),
+            matrix=_matrix(effective, account, wanted),
             invoices=invoices.newest(organization),
         )
 
 
 def matrix_of(organization: Organization, wanted: Terms) -> matrix.Matrix:
-    return _matrix(store.current(organization), wanted)
-
-
-def _matrix(effective: EffectivePlan, wanted: Terms) -> matrix.Matrix:
-    catalog = current_catalog()
-    plans = SubscriptionPlan.objects.of_catalog(catalog.key).on_sale().in_order().with_terms()
-    return matrix.build(catalog, list(plans), _standing(effective), wanted)
-
-
-def _standing(effective: EffectivePlan) -> Standing:
-    organization = effective.organization
     account = BillingAccount.objects.filter(organization=organization).first()
+    return _matrix(store.current(organization), account, wanted)
+
+
+def _matrix(
+    effective: EffectivePlan, account: BillingAccount | None, wanted: Terms
+) -> matrix.Matrix:
+    sold = catalog.current()
+    plans = SubscriptionPlan.objects.of_catalog(sold.key).on_sale().in_order().with_terms()
+    return matrix.build(sold, list(plans), _standing(effective, account), wanted)
+
+
+def _standing(effective: EffectivePlan, account: BillingAccount | None) -> Standing:
+    organization = effective.organization
     live = Subscription.objects.filter(organization=organization).live()
     pays = effective.source == Source.STRIPE
     return Standing(

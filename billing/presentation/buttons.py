@@ -5,7 +5,7 @@ from typing import Literal
 
 from django.utils.translation import gettext as _
 
-from billing.catalog.schema import Catalog
+from billing.catalog import Catalog
 from billing.models import PlanPrice, SubscriptionPlan
 
 

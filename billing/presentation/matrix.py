@@ -1,16 +1,15 @@
 """The plan table: what each plan costs and holds, and the one thing its button does."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
 
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, pgettext
 
+from billing.catalog import Catalog
+from billing.catalog import matrix as table
 from billing.catalog.money import format_money
-from billing.catalog.schema import Catalog
 from billing.models import PlanPrice, SubscriptionPlan
-from billing.presentation import cells
 from billing.presentation.buttons import Button, Standing, Terms, button_for
 
 
@@ -34,25 +33,6 @@ class Column:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
-    text: str
-    current: bool
-    state: Literal["included", "planned", "absent"] = "included"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    label: str
-    cells: tuple[Cell, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Group:
-    name: str
-    rows: tuple[Row, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
 class Option:
     value: str
     label: str
@@ -62,10 +42,11 @@ class Option:
 @dataclass(frozen=True, kw_only=True)
 class Matrix:
     terms: Terms
+    current: str
     intervals: tuple[Option, ...]
     currencies: tuple[Option, ...]
     columns: tuple[Column, ...]
-    groups: tuple[Group, ...]
+    groups: tuple[table.Group, ...]
 
 
 def build(
@@ -73,13 +54,14 @@ def build(
 ) -> Matrix:
     """Shows what is on sale. `wanted` falls back to what is sold: it came from a URL."""
     plans = [plan for plan in plans if _is_shown(catalog, plan, standing)]
-    terms = _sold(plans, standing, wanted)
+    terms = _sold(catalog, plans, standing, wanted)
     return Matrix(
         terms=terms,
+        current=standing.plan_key,
         intervals=_intervals(plans, terms),
         currencies=_currencies(catalog, standing, terms),
         columns=tuple(_column(catalog, plan, standing, terms) for plan in plans),
-        groups=tuple(_groups(catalog, plans, standing, terms)),
+        groups=tuple(_groups(catalog, plans, terms.currency)),
     )
 
 
@@ -88,22 +70,22 @@ def _is_shown(catalog: Catalog, plan: SubscriptionPlan, standing: Standing) -> b
     return entry is not None and (standing.kind in entry.audience or plan.key == standing.plan_key)
 
 
-def _sold(plans: list[SubscriptionPlan], standing: Standing, wanted: Terms) -> Terms:
+def _sold(
+    catalog: Catalog, plans: list[SubscriptionPlan], standing: Standing, wanted: Terms
+) -> Terms:
     prices = [price for plan in plans for price in _on_sale(plan)]
-    now = standing.terms or Terms(interval="month", currency="usd")
-    intervals = [price.interval for price in prices]
-    currencies = [price.currency for price in prices]
+    usual = catalog.currencies[0]
+    now = standing.terms or Terms(interval="month", currency=usual)
+    intervals = (wanted.interval, now.interval, "month")
+    currencies = (standing.fixed_currency, wanted.currency, now.currency)
     return Terms(
-        interval=_first_of((wanted.interval, now.interval, "month"), intervals),
-        currency=_first_of((standing.fixed_currency, wanted.currency, now.currency), currencies),
+        interval=_first_of(intervals, [price.interval for price in prices], "month"),
+        currency=_first_of(currencies, [price.currency for price in prices], usual),
     )
 
 
-def _first_of(wishes: Iterable[str], sold: list[str]) -> str:
-    for wish in wishes:
-        if wish in sold:
-            return wish
-    return sold[0] if sold else ""
+def _first_of(wishes: Iterable[str], sold: list[str], otherwise: str) -> str:
+    return next((wish for wish in wishes if wish in sold), next(iter(sold), otherwise))
 
 
 def _intervals(plans: list[SubscriptionPlan], terms: Terms) -> tuple[Option, ...]:
@@ -185,37 +167,17 @@ def _seats(plan: SubscriptionPlan, standing: Standing) -> Seats:
 
 
 def _groups(
-    catalog: Catalog, plans: list[SubscriptionPlan], standing: Standing, terms: Terms
-) -> Iterable[Group]:
-    for group in catalog.matrix:
-        rows = tuple(_row(catalog, key, plans, standing, terms) for key in group.rows)
-        yield Group(name=str(group.name), rows=rows)
+    catalog: Catalog, plans: list[SubscriptionPlan], currency: str
+) -> Iterable[table.Group]:
+    """The catalogue's table, without the plans that this organization cannot have."""
+    shown = [plan.key for plan in plans]
+    for group in table.groups(catalog, currency):
+        yield replace(group, rows=tuple(_row(row, shown) for row in group.rows))
 
 
-def _row(
-    catalog: Catalog,
-    key: str,
-    plans: list[SubscriptionPlan],
-    standing: Standing,
-    terms: Terms,
-) -> Row:
-    meter = catalog.meters.get(key)
-    label = str(meter.name if meter is not None else catalog.features[key].name)
-    contents = [(plan.key, _content(catalog, key, plan.key, terms)) for plan in plans]
-    return Row(
-        label=label,
-        cells=tuple(
-            Cell(text=text, state=state, current=plan == standing.plan_key)
-            for plan, (text, state) in contents
-        ),
-    )
-
-
-def _content(catalog: Catalog, key: str, plan_key: str, terms: Terms) -> cells.Content:
-    meter = catalog.meters.get(key)
-    if meter is not None:
-        return cells.of_limit(meter, catalog.plans[plan_key].limits.get(key), terms)
-    return cells.of_feature(catalog, key, catalog.plan_features(plan_key).get(key))
+def _row(row: table.Row, shown: list[str]) -> table.Row:
+    cells = {cell.plan: cell for cell in row.cells}
+    return replace(row, cells=tuple(cells[key] for key in shown))
 
 
 def _on_sale(plan: SubscriptionPlan) -> list[PlanPrice]:

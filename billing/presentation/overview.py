@@ -38,9 +38,8 @@ class Overview:
     is_customer: bool  # has something to manage at Stripe
 
 
-def of(effective: EffectivePlan) -> Overview:
+def of(effective: EffectivePlan, account: BillingAccount | None) -> Overview:
     """Dates are written in the active time zone."""
-    account = BillingAccount.objects.filter(pk=effective.organization_id).first()
     return Overview(
         plan=effective.plan.name,
         pill=pills.of_plan(effective),

@@ -13,7 +13,7 @@ register = template.Library()
 _PAGES: tuple[tuple[str, Promise, frozenset[str]], ...] = (
     ("orgs:general", _("General"), frozenset({"organization.view"})),
     ("orgs:members", _("Members"), frozenset({"members.view"})),
-    ("billing:page", _("Billing"), frozenset({"billing.view"})),
+    ("billing:settings", _("Billing"), frozenset({"billing.view"})),
     ("quotas:usage", _("Usage"), frozenset({"usage.view", "usage.view_own"})),
     ("orgs:api-keys", _("API keys"), frozenset({"api_keys.manage"})),
     ("orgs:audit", _("Audit log"), frozenset({"audit.view"})),

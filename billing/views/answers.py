@@ -2,6 +2,7 @@
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
+from django.urls import reverse
 
 from billing.exceptions import StripeUnavailable
 
@@ -16,6 +17,10 @@ class SeeOther(HttpResponseRedirect):
 
 def see_other(url: str) -> HttpResponse:
     return SeeOther(url)
+
+
+def back_to_billing(slug: str) -> HttpResponse:
+    return SeeOther(reverse("billing:settings", kwargs={"slug": slug}))
 
 
 def stripe_is_away(request: HttpRequest, error: StripeUnavailable) -> HttpResponse:

@@ -8,7 +8,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from django_htmx.http import replace_url
 
-from billing.catalog.loading import current as current_catalog
+from billing import catalog
 from billing.presentation import billing_page
 from billing.presentation.buttons import Terms, contact_link
 from orgs import current as current_organization
@@ -21,7 +21,7 @@ from orgs.requests import OrgRequest, PersonRequest
 @person_required
 def current(request: PersonRequest) -> HttpResponse:
     membership = current_organization.membership_in(request.user, None)
-    return redirect("billing:page", slug=membership.organization.slug)
+    return redirect("billing:settings", slug=membership.organization.slug)
 
 
 @never_cache
@@ -31,8 +31,7 @@ def page(request: OrgRequest, slug: str) -> HttpResponse:
     context = {
         "page": billing_page.of(request.organization, _terms(request)),
         "may_pay": Capability.BILLING_MANAGE in request.capabilities,
-        "support": contact_link(current_catalog().contacts.support),
-        "was_cancelled": request.GET.get("checkout") == "cancelled",
+        "support": contact_link(catalog.current().contacts.support),
     }
     return render(request, "billing/page.html", context)
 
@@ -46,7 +45,7 @@ def plans(request: OrgRequest, slug: str) -> HttpResponse:
     context = {"matrix": matrix, "may_pay": Capability.BILLING_MANAGE in request.capabilities}
     response = render(request, "billing/page.html#plans-table", context)
     query = urlencode({"interval": matrix.terms.interval, "currency": matrix.terms.currency})
-    return replace_url(response, f"{reverse('billing:page', kwargs={'slug': slug})}?{query}")
+    return replace_url(response, f"{reverse('billing:settings', kwargs={'slug': slug})}?{query}")
 
 
 def _terms(request: HttpRequest) -> Terms:
