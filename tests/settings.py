@@ -9,7 +9,7 @@ import secrets
 import socket
 from pathlib import Path
 
-from config import embedded
+from config import embedded, messages
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -26,6 +26,7 @@ def _start_servers() -> None:
     if "DATABASE_URL" in os.environ and "REDIS_URL" in os.environ:
         return
     var = Path(os.environ.get("LEDGERLINE_VAR") or ROOT / "var")
+    messages.compile_stale()
     os.environ |= {"LEDGERLINE_EMBEDDED": "1", "LEDGERLINE_VAR": str(var / "tests")}
     urls = embedded.ensure_running()
     os.environ.setdefault("DATABASE_URL", urls.database_url)

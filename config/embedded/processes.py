@@ -80,7 +80,7 @@ class Launch:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                preexec_fn=_die_with_parent(self.stop_signal),  # noqa: PLW1509  one thread only
+                preexec_fn=die_with_parent(self.stop_signal),  # noqa: PLW1509  one thread only
                 user=self.account.switch_uid,
                 group=self.account.switch_gid,
                 extra_groups=self.account.switch_groups,
@@ -142,16 +142,30 @@ def wait_for(condition: Callable[[], bool], *, seconds: float) -> bool:
 
 def free_port(preferred: int = 0) -> int:
     """The port of the last run if it is free, so that URLs in open shells stay true."""
-    for port in (preferred, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            found: int = probe.getsockname()[1]
-            return found
-    raise EmbeddedError("No free port on 127.0.0.1.")
+    if preferred and port_is_free(preferred):
+        return preferred
+    with _bound(0) as probe:
+        found: int = probe.getsockname()[1]
+    return found
+
+
+def port_is_free(port: int) -> bool:
+    try:
+        _bound(port).close()
+    except OSError:
+        return False
+    return True
+
+
+def _bound(port: int) -> socket.socket:
+    probe = socket.socket()
+    try:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", port))
+    except OSError:
+        probe.close()
+        raise
+    return probe
 
 
 def tail(log: Path, lines: int = 20) -> str:
@@ -160,7 +174,7 @@ def tail(log: Path, lines: int = 20) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
 
 
-def _die_with_parent(stop_signal: signal.Signals) -> Callable[[], None] | None:
+def die_with_parent(stop_signal: signal.Signals) -> Callable[[], None] | None:
     """Linux tells a server when its guardian is killed; elsewhere the next start stops it."""
     if platform.system() != "Linux":
         return None
