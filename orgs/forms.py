@@ -9,7 +9,7 @@ from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
 from orgs import tokens
-from orgs.models import Organization, Role, User
+from orgs.models import Role
 
 NEVER = ""
 _AREAS = (
@@ -36,22 +36,16 @@ class TeamForm(forms.Form):
     name = forms.CharField(label=_("Name of the team"), max_length=120)
 
 
-class DescriptionForm(forms.ModelForm[Organization]):
+class DescriptionForm(forms.Form):
+    name = forms.CharField(label=_("Name"), max_length=120)
     language = forms.ChoiceField(label=_("Language"), choices=settings.LANGUAGES)
     time_zone = forms.ChoiceField(label=_("Time zone"), choices=time_zones)
 
-    class Meta:
-        model = Organization
-        fields = ["name", "language", "time_zone"]
 
-
-class ProfileForm(forms.ModelForm[User]):
+class ProfileForm(forms.Form):
+    name = forms.CharField(label=_("Your name"), max_length=150, required=False)
     language = forms.ChoiceField(label=_("Language"), choices=settings.LANGUAGES)
     time_zone = forms.ChoiceField(label=_("Time zone"), choices=time_zones)
-
-    class Meta:
-        model = User
-        fields = ["name", "language", "time_zone"]
 
 
 class SlugForm(forms.Form):

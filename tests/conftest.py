@@ -10,6 +10,8 @@ from typing import Any
 
 import httpx
 import pytest
+from django.db import connection
+from pytest_django import DjangoDbBlocker
 from redis import Redis
 
 from config.embedded.processes import tail, wait_for
@@ -123,6 +125,21 @@ def chromium_path() -> str:
     path = chromium.find()
     assert path is not None, "collection has made sure of it"
     return path
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
+    """Append-only tables refuse TRUNCATE, which is how the runner empties tables between tests.
+
+    Only here, and only that one trigger: updates and deletes stay refused.
+    """
+    with django_db_blocker.unblock(), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT format('ALTER TABLE %s DISABLE TRIGGER %I', tgrelid::regclass, tgname)"
+            " FROM pg_trigger WHERE NOT tgisinternal AND tgtype & 32 <> 0"
+        )
+        for (statement,) in cursor.fetchall():
+            cursor.execute(statement)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from orgs.capabilities import Capability
 from orgs.decorators import person_required, requires
 from orgs.exceptions import DomainError
 from orgs.forms import CloseForm, DescriptionForm, ProfileForm, SlugForm, TeamForm
-from orgs.models import Organization
+from orgs.models import Organization, User
 from orgs.organizations import Description
 from orgs.requests import OrgRequest, PersonRequest
 from orgs.views.refusals import explained
@@ -32,7 +32,7 @@ def general(request: OrgRequest, slug: str) -> HttpResponse:
 @require_POST
 @requires("organization.manage")
 def describe(request: OrgRequest, slug: str) -> HttpResponse:
-    form = DescriptionForm(request.POST, instance=Organization(pk=request.organization.pk))
+    form = DescriptionForm(request.POST)
     if not form.is_valid():
         return _general(request, description=form, status=422)
     description = Description(
@@ -99,13 +99,17 @@ def new(request: PersonRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @person_required
 def profile(request: PersonRequest) -> HttpResponse:
-    form = ProfileForm(request.POST or None, instance=request.user)
+    form = ProfileForm(request.POST or None, initial=_described(request.user))
     if request.method == "POST" and form.is_valid():
-        form.save()
+        User.objects.filter(pk=request.user.pk).update(**form.cleaned_data)
         messages.success(request, _("Saved."))
         return redirect("orgs:profile")
     status = 422 if form.is_bound else 200
     return render(request, "orgs/profile.html", {"form": form}, status=status)
+
+
+def _described(subject: Organization | User) -> dict[str, str]:
+    return {field: getattr(subject, field) for field in ("name", "language", "time_zone")}
 
 
 def _general(
@@ -119,7 +123,7 @@ def _general(
     organization = request.organization
     may = request.capabilities
     context = {
-        "description": description or DescriptionForm(instance=organization),
+        "description": description or DescriptionForm(initial=_described(organization)),
         "address": address or SlugForm(initial={"slug": organization.slug}),
         "closing": closing or CloseForm(slug=organization.slug, auto_id="close_%s"),
         "may_manage": Capability.ORGANIZATION_MANAGE in may,
