@@ -1,0 +1,43 @@
+"""Troubles on request: late, failing, refused, and answers that never arrive."""
+
+from dataclasses import dataclass
+from fnmatch import fnmatch
+
+KINDS = ("timeout_after_processing", "http_500", "http_429", "reset_connection", "slow",
+         "partial_body")  # fmt: skip
+
+
+@dataclass(kw_only=True)
+class Fault:
+    """What happens to the next `times` requests whose method and path match."""
+
+    kind: str
+    method: str = "*"
+    path: str = "*"
+    times: int = 1
+    seconds: float = 0.0
+
+    def matches(self, method: str, path: str) -> bool:
+        return self.times > 0 and fnmatch(method, self.method) and fnmatch(path, self.path)
+
+
+class Faults:
+    """The troubles that wait for their requests."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Fault] = []
+
+    def add(self, fault: Fault) -> None:
+        self.waiting.append(fault)
+
+    def take(self, method: str, path: str) -> Fault | None:
+        """The trouble that this request meets, used up by one."""
+        for fault in self.waiting:
+            if fault.matches(method, path):
+                fault.times -= 1
+                self.waiting = [one for one in self.waiting if one.times > 0]
+                return fault
+        return None
+
+    def clear(self) -> None:
+        self.waiting.clear()

@@ -1,0 +1,1 @@
+"""How things become what they are: payments, invoices, subscriptions, Checkout, time."""

@@ -1,0 +1,1 @@
+"""The pages Stripe hosts: Checkout, the customer portal, invoices."""
