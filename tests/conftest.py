@@ -1,25 +1,19 @@
 """What every test may lean on: the Stripe simulator as a real process, a clean Redis database."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from django.db import connection
 from pytest_django import DjangoDbBlocker
 from redis import Redis
 
-from config.embedded.processes import tail, wait_for
 from tests import chromium
+from tests.stripe_simulator import process
+from tests.stripe_simulator.client import SimulatorClient
 
 LEFT_OUT = pytest.StashKey[int]()
-ROOT = Path(__file__).resolve().parents[1]
-SIMULATOR_START_SECONDS = 20
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -57,65 +51,19 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.write_line(f"BROWSER=none left out {left_out} browser tests.", yellow=True)
 
 
-@dataclass(frozen=True)
-class StripeSimulator:
-    """The controls of a running simulator; Stripe's own paths are reached with the SDK."""
-
-    url: str
-
-    def control(self, path: str, **body: Any) -> dict[str, Any]:
-        """Posts to `/_sim/<path>` and returns the answer. Raises for any error status."""
-        response = httpx.post(f"{self.url}/_sim/{path}", json=body, timeout=30, trust_env=False)
-        response.raise_for_status()
-        answer: dict[str, Any] = response.json() if response.content else {}
-        return answer
-
-    def events(self) -> Any:
-        response = httpx.get(f"{self.url}/_sim/events", timeout=30, trust_env=False)
-        response.raise_for_status()
-        return response.json()
-
-    def answers(self) -> bool:
-        try:
-            self.events()
-        except httpx.TransportError:
-            return False
-        return True
-
-
 @pytest.fixture(scope="session")
-def stripe_simulator_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StripeSimulator]:
+def stripe_simulator_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatorClient]:
     """One simulator per test worker, on the port the settings were loaded with."""
-    url = os.environ["STRIPE_SIMULATOR_URL"]
-    state = tmp_path_factory.mktemp("stripe-simulator")
-    log = state / "simulator.log"
-    command = [sys.executable, "-m", "tests.stripe_simulator"]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [*command, "--port", url.rpartition(":")[2], "--state", str(state)],
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    simulator = StripeSimulator(url)
-    try:
-        settled = wait_for(
-            lambda: process.poll() is not None or simulator.answers(),
-            seconds=SIMULATOR_START_SECONDS,
-        )
-        if not settled or process.poll() is not None:
-            pytest.fail(f"The Stripe simulator did not start:\n{tail(log)}")
+    port = int(os.environ["STRIPE_SIMULATOR_URL"].rpartition(":")[2])
+    with process.start(port, tmp_path_factory.mktemp("stripe-simulator")) as simulator:
         yield simulator
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 @pytest.fixture
-def stripe_simulator(stripe_simulator_process: StripeSimulator) -> StripeSimulator:
-    """The simulator, empty."""
-    stripe_simulator_process.control("reset")
+def stripe_simulator(stripe_simulator_process: SimulatorClient) -> SimulatorClient:
+    """The simulator as an empty account that delivers at once and has no faults."""
+    stripe_simulator_process.reset()
+    stripe_simulator_process.set_delivery("normal")
     return stripe_simulator_process
 
 
