@@ -6,7 +6,7 @@ from django.dispatch import Signal
 entitlement_changed = Signal()
 # Arguments: customer_id: str. Rows of this customer wait in the inbox (the task listens).
 events_arrived = Signal()
-# Arguments: customer_id: str, events: list[InboxEvent]. Sent inside the transaction that applied them.
+# Arguments: customer_id: str, events: list[InboxEvent]. Sent in the transaction that applied them.
 events_applied = Signal()
 # Arguments: organization. It has more than one live subscription: one stays, the others end (B3).
 duplicates_found = Signal()

@@ -22,8 +22,11 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
     response = views.exception_handler(exc, context)
     if response is None:
         return None
-    headers = {name: response[name] for name in ("WWW-Authenticate", "Retry-After", "Allow")
-               if name in response}
+    headers = {
+        name: response[name]
+        for name in ("WWW-Authenticate", "Retry-After", "Allow")
+        if name in response
+    }
     return problem_response(_from_rest(exc, response.status_code), headers=headers)
 
 

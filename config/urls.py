@@ -1,11 +1,9 @@
 """Includes only: each app names its own URLs."""
 
-from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
 from django.views.i18n import set_language
 
-from billing.gateway.webhooks import inbox
 from config import health, views
 
 handler400 = "config.error_pages.bad_request"
@@ -16,7 +14,7 @@ handler500 = "config.error_pages.server_error"
 urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
-    path("webhooks/stripe", inbox.receive, name="stripe-webhook"),
+    path("", include("billing.webhook_urls")),
     path("api/", include("config.api_urls")),
     path("accounts/", include("allauth.urls")),
     path("admin/", admin.site.urls),

@@ -7,7 +7,7 @@ into them and read before they write again later (B16, B17).
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import stripe
 import structlog
@@ -120,25 +120,21 @@ def retrieve_test_clock(clock_id: str) -> Json:
 
 def create_customer(params: Mapping[str, Any], *, key: str) -> Json:
     with translated("customers.create"):
-        made = client().v1.customers.create(
-            dict(params),  # type: ignore[arg-type]  a TypedDict of Stripe's
-            {"idempotency_key": key},
-        )
-        return _json(made)
+        return _json(client().v1.customers.create(cast(Any, params), {"idempotency_key": key}))
 
 
 def update_customer(customer_id: str, params: Mapping[str, Any]) -> Json:
     with translated("customers.update"):
-        return _json(client().v1.customers.update(customer_id, dict(params)))  # type: ignore[arg-type]
+        return _json(client().v1.customers.update(customer_id, cast(Any, params)))
 
 
 def find_customer_by_organization(organization_id: str) -> Json | None:
     """The newest customer that carries our organization id, for keys that Stripe forgot (B16)."""
     with translated("customers.list"):
         page = client().v1.customers.list({"limit": 100})
-        for customer in page.auto_paging_iter():
-            if (customer.metadata or {}).get("organization") == organization_id:
-                return _json(customer)
+        for customer in map(_json, page.auto_paging_iter()):
+            if (customer["metadata"] or {}).get("organization") == organization_id:
+                return customer
     return None
 
 
@@ -157,7 +153,7 @@ def fetch_customer(customer_id: str) -> stripe.Customer:
 
 
 def fetch_subscriptions(customer_id: str) -> list[stripe.Subscription]:
-    """All of them, ended ones too: a terminal state must be seen to be kept (A24)."""
+    """Ended ones too: a terminal state must be seen to be kept (A24)."""
     with translated("subscriptions.list"):
         page = client().v1.subscriptions.list(
             {"customer": customer_id, "status": "all", "limit": 100}
@@ -199,6 +195,16 @@ def fetch_payment_method(payment_method_id: str) -> stripe.PaymentMethod:
         return client().v1.payment_methods.retrieve(payment_method_id)
 
 
+def undelivered_events(*, since: int) -> Iterator[Json]:
+    """Events that no endpoint of ours acknowledged; `since` in epoch seconds, 30 days at most."""
+    with translated("events.list"):
+        page = client().v1.events.list(
+            {"delivery_success": False, "created": {"gte": since}, "limit": 100}
+        )
+        for event in page.auto_paging_iter():
+            yield _json(event)
+
+
 def cancel_subscription(subscription_id: str, *, key: str) -> None:
     """Ends it now, without proration: used for duplicates and closed organizations."""
     with translated("subscriptions.cancel"):
@@ -212,11 +218,8 @@ def cancel_subscription(subscription_id: str, *, key: str) -> None:
 
 def create_checkout_session(params: Mapping[str, Any], *, key: str) -> Json:
     with translated("checkout.sessions.create"):
-        made = client().v1.checkout.sessions.create(
-            dict(params),  # type: ignore[arg-type]
-            {"idempotency_key": key},
-        )
-        return _json(made)
+        sessions = client().v1.checkout.sessions
+        return _json(sessions.create(cast(Any, params), {"idempotency_key": key}))
 
 
 def retrieve_checkout_session(session_id: str) -> Json:
@@ -232,7 +235,7 @@ def expire_checkout_session(session_id: str) -> None:
 def create_portal_session(params: Mapping[str, Any]) -> str:
     """The portal's URL is a bearer secret: hand it to the browser, never log or store it (B19)."""
     with translated("billing_portal.sessions.create"):
-        return client().v1.billing_portal.sessions.create(dict(params)).url  # type: ignore[arg-type]
+        return client().v1.billing_portal.sessions.create(cast(Any, params)).url
 
 
 # --- Products and prices --------------------------------------------------------------------

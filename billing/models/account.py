@@ -39,7 +39,8 @@ class BillingAccount(models.Model):
     class Meta:
         constraints = [
             models.CheckConstraint(
-                condition=~models.Q(stripe_customer_id=""), name="billing_account_customer_not_empty"
+                condition=~models.Q(stripe_customer_id=""),
+                name="billing_account_customer_not_empty",
             )
         ]
 

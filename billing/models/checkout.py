@@ -1,5 +1,6 @@
 """An owner's wish to buy, from the click to the settled session."""
 
+from datetime import datetime
 from typing import ClassVar, Self
 
 from django.db import models
@@ -14,6 +15,10 @@ from orgs.models import Organization, User
 class CheckoutIntentQuerySet(models.QuerySet["CheckoutIntent"]):
     def open(self) -> Self:
         return self.filter(state=CheckoutIntent.State.OPEN)
+
+    def overdue(self, now: datetime) -> Self:
+        """Open here though Stripe's session has ended by its own clock."""
+        return self.open().filter(expires_at__lte=now)
 
 
 class CheckoutIntent(models.Model):

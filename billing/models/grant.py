@@ -13,7 +13,8 @@ from orgs.models import Organization, User
 
 class GrantQuerySet(models.QuerySet["Grant"]):
     def in_force(self, now: datetime) -> Self:
-        return self.filter(Q(ends_at=None) | Q(ends_at__gt=now), starts_at__lte=now, revoked_at=None)
+        lasting = Q(ends_at=None) | Q(ends_at__gt=now)
+        return self.filter(lasting, starts_at__lte=now, revoked_at=None)
 
 
 class Grant(models.Model):

@@ -19,6 +19,10 @@ class SubscriptionQuerySet(models.QuerySet["Subscription"]):
         """Everything that Stripe has not ended, `incomplete` included."""
         return self.exclude(status__in=ENDED_STATUSES)
 
+    def standing(self) -> Self:
+        """Live and past its first payment attempt: there may be one per organization."""
+        return self.live().exclude(status="incomplete")
+
 
 class Subscription(models.Model):
     organization = models.ForeignKey(
@@ -81,6 +85,7 @@ class Invoice(models.Model):
     stripe_id = models.CharField(max_length=64, unique=True)
     customer_id = models.CharField(max_length=64)
     subscription_id = models.CharField(max_length=64, blank=True)
+    payment_intent_id = models.CharField(max_length=64, blank=True, db_index=True)
     number = models.CharField(max_length=64, blank=True)
     status = models.CharField(max_length=16, choices=Status)
     billing_reason = models.CharField(max_length=40, blank=True)

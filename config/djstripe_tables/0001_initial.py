@@ -1,7 +1,7 @@
 """Creates dj-stripe's tables straight from its models.
 
-`MIGRATION_MODULES = {"djstripe": None}` is not enough: dj-stripe points at `orgs.Organization`, whose
-table must exist first. Production never uses this module; one test migrates for real and compares.
+`MIGRATION_MODULES = {"djstripe": None}` is not enough: dj-stripe points at `orgs.Organization`,
+whose table must exist first. Production never uses this module; one test migrates for real and compares.
 """
 
 from typing import Any

@@ -1,0 +1,170 @@
+"""Gathers what `resolve` may know of an organization: our own rows and the installation's state."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+
+from billing import catalog
+from billing.catalog.policies import STATUSES
+from billing.entitlement.resolution import (
+    Facts,
+    GrantFact,
+    Grants,
+    InvoiceFact,
+    PlanRef,
+    Policy,
+    SubscriptionFact,
+)
+from billing.models import (
+    Access,
+    BillingAccount,
+    Grant,
+    Invoice,
+    PlanPrice,
+    Source,
+    Subscription,
+    SubscriptionPlan,
+)
+
+# Paid and void invoices cannot change a verdict; a draft can, while it is the first one.
+_OWABLE = ("draft", "open", "uncollectible")
+
+
+class CatalogueNotApplied(RuntimeError):
+    """The database holds no plans yet: run `manage.py catalog apply`."""
+
+
+def gather(account: BillingAccount) -> Facts:
+    """Four small queries, all of them our own rows."""
+    organization = account.organization
+    subscriptions = list(organization.subscriptions.all())
+    return Facts(
+        subscriptions=tuple(_subscriptions(subscriptions)),
+        invoices=tuple(_invoice(row) for row in organization.invoices.filter(status__in=_OWABLE)),
+        grants=tuple(_grants(organization.grants.filter(revoked_at=None))),
+        livemode=settings.STRIPE_LIVE_MODE,
+        configured=is_configured(),
+        has_ever_billed=bool(subscriptions) or has_ever_billed(),
+        customer_deleted=account.customer_deleted_at is not None,
+    )
+
+
+def policy() -> Policy:
+    """The catalogue's dunning, statuses and default plan as `resolve` wants them."""
+    current = catalog.current()
+    rules: dict[str, Grants] = {status: current.statuses.rule(status).grants for status in STATUSES}
+    return Policy(
+        default_plan=_plan_on_sale(current.key, current.default_plan),
+        status_grants=rules,
+        grace=timedelta(days=current.dunning.grace_days),
+        access_during_grace=Access(current.dunning.access_during_grace),
+        at_end=current.dunning.at_end,
+        beta=current.beta.enabled,
+    )
+
+
+def is_configured() -> bool:
+    """Every name that the catalogue's document lists is set, or at least our own two."""
+    required = catalog.current().beta.required_env
+    if required:
+        aliases = catalog.current().env.aliases
+        return all(
+            os.environ.get(name) or os.environ.get(aliases.get(name, "")) for name in required
+        )
+    return bool(settings.STRIPE_SECRET_KEY and settings.STRIPE_WEBHOOK_SECRETS)
+
+
+def has_ever_billed() -> bool:
+    """Beta is over for good once the database has held a Stripe subscription."""
+    return Subscription.objects.exists()
+
+
+def as_json(facts: Facts) -> dict[str, Any]:
+    """For the history: plain JSON with ISO instants."""
+    plain: dict[str, Any] = _plain(asdict(facts))
+    return plain
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value.isoformat() if hasattr(value, "isoformat") else value
+
+
+def _subscriptions(rows: list[Subscription]) -> Iterable[SubscriptionFact]:
+    prices = {row.price_id for row in rows}
+    known = {
+        price.stripe_price_id: PlanRef(key=price.plan.key, version=price.plan.version)
+        for price in PlanPrice.objects.filter(
+            stripe_price_id__in=prices, plan__catalog=catalog.current().key
+        ).select_related("plan")
+    }
+    for row in rows:
+        yield SubscriptionFact(
+            stripe_id=row.stripe_id,
+            status=row.status,
+            plan=known.get(row.price_id),
+            price_id=row.price_id,
+            quantity=row.quantity,
+            interval=row.interval,
+            currency=row.currency,
+            livemode=row.livemode,
+            created_at=row.created_at,
+            period_start=row.current_period_start,
+            period_end=row.current_period_end,
+            cancel_at=row.cancel_at,
+            cancel_at_period_end=row.cancel_at_period_end,
+            trial_end=row.trial_end,
+            paused=row.paused,
+        )
+
+
+def _invoice(row: Invoice) -> InvoiceFact:
+    return InvoiceFact(
+        stripe_id=row.stripe_id,
+        status=row.status,
+        billing_reason=row.billing_reason,
+        subscription_id=row.subscription_id,
+        collection_method=row.collection_method,
+        amount_remaining=row.amount_remaining,
+        attempt_count=row.attempt_count,
+        finalized_at=row.finalized_at,
+        due_date=row.due_date,
+        disputed=row.disputed,
+    )
+
+
+def _grants(rows: Iterable[Grant]) -> Iterable[GrantFact]:
+    for row in rows:
+        yield GrantFact(
+            id=row.pk,
+            source=Source(row.source),
+            plan=_find_plan(catalog.current().key, row.plan_key),
+            seats=row.seats,
+            starts_at=row.starts_at,
+            ends_at=row.ends_at,
+        )
+
+
+def _find_plan(catalog_key: str, plan_key: str) -> PlanRef | None:
+    version = (
+        SubscriptionPlan.objects.of_catalog(catalog_key)
+        .with_key(plan_key)
+        .on_sale()
+        .values_list("version", flat=True)
+        .first()
+    )
+    return None if version is None else PlanRef(key=plan_key, version=version)
+
+
+def _plan_on_sale(catalog_key: str, plan_key: str) -> PlanRef:
+    found = _find_plan(catalog_key, plan_key)
+    if found is None:
+        raise CatalogueNotApplied(f"Plan {plan_key} is not in the database: run `catalog apply`.")
+    return found

@@ -1,0 +1,151 @@
+"""dj-stripe's tables: the only door to them besides the webhooks.
+
+Reads give back Stripe's own JSON (`stripe_data`), because dj-stripe 2.11 lost several fields to the
+current API shape. Every write happens under the customer's lock (billing.gateway.locks).
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any
+
+import structlog
+from django.conf import settings
+from djstripe import models as mirrored
+
+from billing.gateway import stripe_api
+from billing.gateway.stripe_api import Json, Missing
+
+logger = structlog.get_logger(__name__)
+
+
+def prepare() -> None:
+    """Once per process: dj-stripe's own calls get our timeout, and our key stays out of its tables.
+
+    dj-stripe keeps secret keys in plain text in `djstripe_apikey`, and after a rotation the old row
+    wins; so both places where it looks one up are answered from the settings instead.
+    """
+    stripe_api.configure_module()
+    invoice: Any = mirrored.Invoice
+    invoice.expand_fields = [*mirrored.Invoice.expand_fields, "payments"]
+    account: Any = mirrored.Account
+    account.get_or_retrieve_for_api_key = classmethod(_owner_account)
+    account.get_default_api_key = _configured_key
+
+
+_account_ids: dict[str, str] = {}
+
+
+def _owner_account(cls: type[mirrored.Account], api_key: str) -> mirrored.Account:
+    """The account behind our key, asked for once per process and kept without the key."""
+    if api_key not in _account_ids:
+        _account_ids[api_key] = stripe_api.own_account_id()
+    account, _ = cls.objects.get_or_create(
+        id=_account_ids[api_key], defaults={"livemode": settings.STRIPE_LIVE_MODE}
+    )
+    return account
+
+
+def _configured_key(self: mirrored.Account, livemode: bool | None = None) -> str:  # noqa: FBT001
+    return str(settings.STRIPE_SECRET_KEY)
+
+
+# --- Bringing the mirror up to date -----------------------------------------------------------
+
+
+def resync(customer_id: str) -> bool:
+    """Fetch a customer with all that hangs on it. False when Stripe no longer has the customer.
+
+    Replay, return page and reconcile use this, because `Event.process` skips events that it knows.
+    The caller holds the customer's lock.
+    """
+    try:
+        found = stripe_api.fetch_customer(customer_id)
+    except Missing:
+        return False
+    if getattr(found, "deleted", False):
+        return False
+    mirrored.Customer.sync_from_stripe_data(found)
+    _sync(mirrored.PaymentMethod, stripe_api.fetch_payment_methods(customer_id))
+    _forget_missing_methods(customer_id)
+    _sync(mirrored.Subscription, stripe_api.fetch_subscriptions(customer_id))
+    _sync(mirrored.Invoice, stripe_api.fetch_invoices(customer_id))
+    _sync(mirrored.Charge, stripe_api.fetch_charges(customer_id))
+    return True
+
+
+def _sync(model: Any, objects: Iterable[Any]) -> None:
+    for found in objects:
+        model.sync_from_stripe_data(found)
+
+
+def _forget_missing_methods(customer_id: str) -> None:
+    present = {method["id"] for method in stripe_api.fetch_payment_methods(customer_id)}
+    mirrored.PaymentMethod.objects.filter(customer__id=customer_id).exclude(id__in=present).delete()
+
+
+def refresh_payment_method(payment_method_id: str) -> None:
+    """A detached method is fetched like any other; dj-stripe would believe the payload instead."""
+    try:
+        found = stripe_api.fetch_payment_method(payment_method_id)
+    except Missing:
+        mirrored.PaymentMethod.objects.filter(id=payment_method_id).delete()
+        return
+    mirrored.PaymentMethod.sync_from_stripe_data(found)
+
+
+# --- Reading the mirror -----------------------------------------------------------------------
+
+
+def customer(customer_id: str) -> Json | None:
+    return (
+        mirrored.Customer.objects.filter(id=customer_id)
+        .values_list("stripe_data", flat=True)
+        .first()
+    )
+
+
+def subscriptions(customer_id: str) -> Iterator[Json]:
+    yield from _data(mirrored.Subscription, customer_id)
+
+
+def invoices(customer_id: str, *, changed_since: datetime | None = None) -> Iterator[Json]:
+    yield from _data(mirrored.Invoice, customer_id, changed_since)
+
+
+def payment_methods(customer_id: str) -> Iterator[Json]:
+    yield from _data(mirrored.PaymentMethod, customer_id)
+
+
+def charges(customer_id: str, *, changed_since: datetime | None = None) -> Iterator[Json]:
+    yield from _data(mirrored.Charge, customer_id, changed_since)
+
+
+def disputed_payment_intents(payment_intents: Iterable[str]) -> set[str]:
+    """Which of these payment intents have a dispute that is not won or withdrawn."""
+    open_or_lost = mirrored.Dispute.objects.filter(
+        stripe_data__payment_intent__in=list(payment_intents)
+    ).exclude(stripe_data__status__in=["won", "warning_closed"])
+    return set(open_or_lost.values_list("stripe_data__payment_intent", flat=True))
+
+
+def customer_of_charge(charge_id: str) -> str:
+    """Disputes name a charge and no customer; empty when Stripe does not know the charge."""
+    known = mirrored.Charge.objects.filter(id=charge_id).values_list("customer_id", flat=True)
+    found = known.first()
+    if found:
+        return str(found)
+    try:
+        return str(stripe_api.fetch_charge(charge_id).get("customer") or "")
+    except Missing:
+        return ""
+
+
+def has_ever_held_a_subscription() -> bool:
+    return bool(mirrored.Subscription.objects.exists())
+
+
+def _data(model: Any, customer_id: str, changed_since: datetime | None = None) -> Iterator[Json]:
+    rows = model.objects.filter(customer__id=customer_id)
+    if changed_since is not None:
+        rows = rows.filter(djstripe_updated__gte=changed_since)
+    yield from rows.order_by("created", "id").values_list("stripe_data", flat=True)

@@ -1,0 +1,266 @@
+"""From the mirror's JSON to our own rows: subscription, invoice, payment method, account.
+
+Rows are rewritten from the mirror, never patched, so repetition and order do not matter. Terminal
+states are Stripe's: a canceled subscription never comes back there, so it never does here (A24).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from billing.gateway import mirror, stripe_api
+from billing.models import BillingAccount, Invoice, PaymentMethod, Subscription
+
+Json = dict[str, Any]
+
+# Mirror rows are picked by dj-stripe's own time stamp; the margin covers skewed application clocks.
+_MARGIN = timedelta(hours=1)
+_KEPT_LINES = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Copied:
+    """What a copy touched; `ever_live` counts subscriptions that Stripe has not ended."""
+
+    live_subscriptions: int
+
+
+def copy(account: BillingAccount, *, everything: bool = False) -> Copied:
+    """Rewrite this customer's rows from the mirror. The caller holds the customer's lock."""
+    customer_id = account.stripe_customer_id
+    if customer_id is None:
+        return Copied(live_subscriptions=0)
+    since = None if everything or account.synced_at is None else account.synced_at - _MARGIN
+    started = timezone.now()
+    customer = mirror.customer(customer_id) or {}
+    _copy_account(account, customer)
+    _copy_subscriptions(account, mirror.subscriptions(customer_id))
+    _copy_invoices(account, list(mirror.invoices(customer_id, changed_since=since)))
+    _copy_refunds(account, list(mirror.charges(customer_id, changed_since=since)))
+    _copy_payment_methods(account, customer, mirror.payment_methods(customer_id))
+    account.synced_at = started
+    account.save(update_fields=["currency", "frozen_at", "test_clock_id", "synced_at"])
+    return Copied(live_subscriptions=account.organization.subscriptions.live().count())
+
+
+def tombstone(account: BillingAccount) -> None:
+    """The customer is gone at Stripe: whatever it had has ended (A23)."""
+    now = timezone.now()
+    account.customer_deleted_at = account.customer_deleted_at or now
+    account.synced_at = now
+    account.save(update_fields=["customer_deleted_at", "synced_at"])
+    account.organization.subscriptions.live().update(status="canceled", ended_at=now)
+    account.organization.payment_methods.all().delete()
+
+
+def _copy_account(account: BillingAccount, customer: Json) -> None:
+    account.currency = customer.get("currency") or account.currency
+    clock_id = customer.get("test_clock") or ""
+    account.test_clock_id = clock_id or account.test_clock_id
+    if clock_id:
+        frozen = instant(stripe_api.retrieve_test_clock(clock_id).get("frozen_time"))
+        # A test clock only moves forward; an older answer is a late one.
+        account.frozen_at = max(filter(None, [account.frozen_at, frozen]), default=None)
+
+
+def _copy_subscriptions(account: BillingAccount, found: Iterable[Json]) -> None:
+    rows = [
+        Subscription(organization_id=account.organization_id, **subscription_fields(data))
+        for data in found
+    ]
+    Subscription.objects.bulk_create(
+        rows,
+        update_conflicts=True,
+        unique_fields=["stripe_id"],
+        update_fields=_updatable(Subscription),
+    )
+
+
+def _copy_invoices(account: BillingAccount, found: list[Json]) -> None:
+    gone = [data["id"] for data in found if data.get("deleted")]
+    rows = [
+        Invoice(organization_id=account.organization_id, **invoice_fields(data))
+        for data in found
+        if not data.get("deleted")
+    ]
+    Invoice.objects.bulk_create(
+        rows,
+        update_conflicts=True,
+        unique_fields=["stripe_id"],
+        update_fields=_updatable(Invoice, leaving={"amount_refunded", "disputed"}),
+    )
+    account.organization.invoices.filter(stripe_id__in=gone).delete()
+
+
+def _copy_refunds(account: BillingAccount, charges: list[Json]) -> None:
+    """Refunds and disputes hang on charges; the payment intent leads from them to the invoice."""
+    by_intent = {data["payment_intent"]: data for data in charges if data.get("payment_intent")}
+    if not by_intent:
+        return
+    disputed = mirror.disputed_payment_intents(by_intent)
+    for invoice in account.organization.invoices.filter(payment_intent_id__in=by_intent):
+        data = by_intent[invoice.payment_intent_id]
+        refunded, flagged = data.get("amount_refunded") or 0, invoice.payment_intent_id in disputed
+        if (invoice.amount_refunded, invoice.disputed) != (refunded, flagged):
+            invoice.amount_refunded, invoice.disputed = refunded, flagged
+            invoice.save(update_fields=["amount_refunded", "disputed"])
+
+
+def _copy_payment_methods(account: BillingAccount, customer: Json, found: Iterable[Json]) -> None:
+    default = (customer.get("invoice_settings") or {}).get("default_payment_method")
+    subscribed = (
+        account.organization.subscriptions.live()
+        .exclude(default_payment_method_id="")
+        .order_by("-created_at")
+        .values_list("default_payment_method_id", flat=True)
+        .first()
+    )
+    default_id = subscribed or reference(default)
+    rows = [
+        PaymentMethod(
+            organization_id=account.organization_id,
+            is_default=data["id"] == default_id,
+            **payment_method_fields(data),
+        )
+        for data in found
+        if data.get("customer")
+    ]
+    PaymentMethod.objects.bulk_create(
+        rows,
+        update_conflicts=True,
+        unique_fields=["stripe_id"],
+        update_fields=_updatable(PaymentMethod),
+    )
+    kept = [row.stripe_id for row in rows]
+    account.organization.payment_methods.exclude(stripe_id__in=kept).delete()
+
+
+def _updatable(model: Any, leaving: set[str] | None = None) -> list[str]:
+    fixed = {"id", "stripe_id", "organization"} | (leaving or set())
+    return [
+        field.name
+        for field in model._meta.concrete_fields  # noqa: SLF001
+        if field.name not in fixed
+    ]
+
+
+# --- Shapes (pure) ----------------------------------------------------------------------------
+
+
+def subscription_fields(data: Json) -> Json:
+    """Current API shape: the period sits on the items (STRIPE: 2025-03-31.basil and later)."""
+    items = [_item(item) for item in (data.get("items") or {}).get("data", [])]
+    base = next((item for item in items if not item["metered"]), items[0] if items else None)
+    raw: Json = next(iter((data.get("items") or {}).get("data", [])), {})
+    return {
+        "stripe_id": data["id"],
+        "customer_id": reference(data.get("customer")),
+        "status": data["status"],
+        "livemode": bool(data.get("livemode")),
+        "currency": data.get("currency") or "",
+        "interval": base["interval"] if base else "",
+        "price_id": base["price"] if base else "",
+        "quantity": max(base["quantity"], 1) if base else 1,
+        "items": items,
+        "collection_method": data.get("collection_method") or "charge_automatically",
+        "paused": data.get("pause_collection") is not None or data["status"] == "paused",
+        "created_at": instant(data.get("created")) or timezone.now(),
+        "current_period_start": instant(raw.get("current_period_start")),
+        "current_period_end": instant(raw.get("current_period_end")),
+        "cancel_at_period_end": bool(data.get("cancel_at_period_end")),
+        "cancel_at": instant(data.get("cancel_at")),
+        "canceled_at": instant(data.get("canceled_at")),
+        "ended_at": instant(data.get("ended_at")),
+        "trial_end": instant(data.get("trial_end")),
+        "default_payment_method_id": reference(data.get("default_payment_method")),
+        "discounts": [reference(found) for found in data.get("discounts") or []],
+    }
+
+
+def _item(item: Json) -> Json:
+    price = item.get("price") or {}
+    recurring = price.get("recurring") or {}
+    return {
+        "id": item["id"],
+        "price": price.get("id", ""),
+        "quantity": item.get("quantity") or 0,
+        "metered": recurring.get("usage_type") == "metered",
+        "interval": recurring.get("interval", ""),
+    }
+
+
+def invoice_fields(data: Json) -> Json:
+    transitions = data.get("status_transitions") or {}
+    parent = (data.get("parent") or {}).get("subscription_details") or {}
+    lines = (data.get("lines") or {}).get("data", [])
+    service = [line["period"] for line in lines if line.get("period")]
+    return {
+        "stripe_id": data["id"],
+        "customer_id": reference(data.get("customer")),
+        "subscription_id": reference(parent.get("subscription")),
+        "payment_intent_id": _payment_intent(data),
+        "number": data.get("number") or "",
+        "status": data.get("status") or "draft",
+        "billing_reason": data.get("billing_reason") or "",
+        "collection_method": data.get("collection_method") or "charge_automatically",
+        "currency": data["currency"],
+        "subtotal": data.get("subtotal") or 0,
+        "tax": sum(tax.get("amount") or 0 for tax in data.get("total_taxes") or []),
+        "total": data.get("total") or 0,
+        "amount_due": data.get("amount_due") or 0,
+        "amount_paid": data.get("amount_paid") or 0,
+        "amount_remaining": data.get("amount_remaining") or 0,
+        "lines": [_line(line) for line in lines[:_KEPT_LINES]],
+        "created_at": instant(data.get("created")) or timezone.now(),
+        "period_start": instant(min((p["start"] for p in service), default=None)),
+        "period_end": instant(max((p["end"] for p in service), default=None)),
+        "finalized_at": instant(transitions.get("finalized_at")),
+        "due_date": instant(data.get("due_date")),
+        "paid_at": instant(transitions.get("paid_at")),
+        "attempt_count": data.get("attempt_count") or 0,
+        "next_payment_attempt": instant(data.get("next_payment_attempt")),
+        "hosted_url": data.get("hosted_invoice_url") or "",
+        "pdf_url": data.get("invoice_pdf") or "",
+    }
+
+
+def _line(line: Json) -> Json:
+    return {
+        "description": (line.get("description") or "")[:200],
+        "amount": line.get("amount") or 0,
+        "quantity": line.get("quantity"),
+    }
+
+
+def _payment_intent(invoice: Json) -> str:
+    payments = (invoice.get("payments") or {}).get("data", [])
+    intents = [(p.get("payment") or {}).get("payment_intent") for p in payments]
+    return next((reference(found) for found in intents if found), "")
+
+
+def payment_method_fields(data: Json) -> Json:
+    kind = data["type"]
+    details = data.get(kind) or {}
+    return {
+        "stripe_id": data["id"],
+        "customer_id": reference(data.get("customer")),
+        "type": kind,
+        "brand": details.get("brand") or details.get("bank_name") or "",
+        "last4": details.get("last4") or "",
+        "exp_month": details.get("exp_month"),
+        "exp_year": details.get("exp_year"),
+    }
+
+
+def reference(found: Any) -> str:
+    """A Stripe reference as an id: absent, a plain id, or the expanded object."""
+    if isinstance(found, dict):
+        found = found.get("id")
+    return found or ""
+
+
+def instant(seconds: int | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, tz=UTC)

@@ -1,0 +1,226 @@
+"""From inbox rows to the mirror, our rows and the effective plan: one customer at a time.
+
+The customer's lock comes before anything is fetched; everything up to the new verdict is one
+transaction, so a crash leaves either nothing or all of it (A4, A26, A32).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from random import SystemRandom
+from typing import Final
+
+import stripe
+import structlog
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+from djstripe.models import Event
+
+from billing.entitlement import store
+from billing.exceptions import StripeUnavailable
+from billing.gateway import locks, mirror, own_rows
+from billing.models import BillingAccount, InboxEvent, Invoice
+from billing.redaction import redact
+from billing.signals import events_applied, events_arrived
+
+logger = structlog.get_logger(__name__)
+
+MAX_ATTEMPTS: Final = 8
+_BATCH: Final = 200
+_FIRST_DELAY: Final = timedelta(seconds=5)
+_LONGEST_DELAY: Final = timedelta(hours=1)
+# A customer of ours may be announced before its id is on our row; one of another product never is.
+_UNKNOWN_CUSTOMER_ATTEMPTS: Final = 5
+_random = SystemRandom()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drained:
+    """`busy`: another worker has the customer; try again. `more`: rows came in meanwhile."""
+
+    busy: bool = False
+    done: int = 0
+    more: bool = False
+
+
+def drain(customer_id: str) -> Drained:
+    """Apply every waiting event of one customer. Errors of Stripe leave the rows for later."""
+    try:
+        with transaction.atomic():
+            if not locks.try_customer(customer_id):
+                return Drained(busy=True)
+            done = _drain_locked(customer_id)
+    except Exception as error:  # noqa: BLE001  the rows are the retry; nothing may be lost
+        _postpone(customer_id, error)
+        return Drained()
+    return Drained(done=done, more=_has_due(customer_id))
+
+
+def resync(account: BillingAccount, *, cause: str) -> bool:
+    """Bring one customer up to date from Stripe itself, whatever the inbox holds.
+
+    Return page, replay and reconcile use it. False when another worker has the customer.
+    """
+    customer_id = account.stripe_customer_id
+    if customer_id is None:
+        return True
+    with transaction.atomic():
+        if not locks.try_customer(customer_id):
+            return False
+        exists = mirror.resync(customer_id)
+        _derive(customer_id, cause=cause, gone=not exists, everything=True)
+    return True
+
+
+def _drain_locked(customer_id: str) -> int:
+    rows = list(_due(customer_id)[:_BATCH])
+    if not customer_id:
+        rows = _without_disputes(rows)
+    if not rows:
+        return 0
+    if customer_id and not BillingAccount.objects.for_stripe_customer(customer_id).exists():
+        _hold_unknown(rows)
+        return 0
+    applied = [row for row in _newest_per_object(rows) if _apply(row)]
+    _finish(rows, {row.object_id for row in applied})
+    if applied and customer_id:
+        gone = any(row.type == "customer.deleted" for row in applied)
+        _derive(customer_id, cause=applied[-1].event_id, gone=gone)
+        events_applied.send(InboxEvent, customer_id=customer_id, events=applied)
+    return len(applied)
+
+
+def _without_disputes(rows: list[InboxEvent]) -> list[InboxEvent]:
+    """A dispute names a charge, not a customer: find whose it is, leave it to that one."""
+    others = []
+    for row in rows:
+        if not row.type.startswith("charge.dispute."):
+            others.append(row)
+            continue
+        charge = row.payload["data"]["object"].get("charge")
+        customer_id = mirror.customer_of_charge(charge) if isinstance(charge, str) else ""
+        if not customer_id:
+            _hold_unknown([row])
+            continue
+        InboxEvent.objects.waiting().filter(pk=row.pk).update(customer_id=customer_id)
+        events_arrived.send_robust(InboxEvent, customer_id=customer_id)
+    return others
+
+
+def _due(customer_id: str) -> QuerySet[InboxEvent]:
+    return InboxEvent.objects.due(timezone.now()).of_customer(customer_id).order_by("id")
+
+
+def _has_due(customer_id: str) -> bool:
+    return bool(_due(customer_id).exists())
+
+
+def _newest_per_object(rows: Iterable[InboxEvent]) -> list[InboxEvent]:
+    """An object is fetched once, however many events name it: only its present state counts.
+
+    `deleted` is kept beside later events of the same object, because it fetches nothing.
+    """
+    chosen: dict[tuple[str, bool], InboxEvent] = {}
+    for row in rows:
+        chosen[row.object_id or row.event_id, row.type.endswith(".deleted")] = row
+    return sorted(chosen.values(), key=lambda row: row.pk)
+
+
+def _apply(row: InboxEvent) -> bool:
+    """One event through dj-stripe, in its own savepoint: a poisoned one holds no others."""
+    try:
+        with transaction.atomic():
+            _mirror_event(row)
+    except (stripe.APIConnectionError, stripe.RateLimitError, StripeUnavailable):
+        raise
+    except stripe.APIError as error:
+        raise StripeUnavailable("Stripe failed while an event was applied.") from error
+    except Exception as error:  # noqa: BLE001  any other error belongs to this row alone
+        _retry_later(row, error)
+        return False
+    return True
+
+
+def _mirror_event(row: InboxEvent) -> None:
+    if row.type == "customer.deleted":
+        return  # dj-stripe would send Stripe a DELETE; the tombstone is ours (own_rows)
+    if row.type == "payment_method.detached":
+        mirror.refresh_payment_method(row.object_id)
+        return
+    Event.process(row.payload)
+    if row.type == "invoice.deleted":
+        Invoice.objects.filter(stripe_id=row.object_id).delete()
+
+
+def _derive(customer_id: str, *, cause: str, gone: bool = False, everything: bool = False) -> None:
+    account = BillingAccount.objects.select_related("organization").get(
+        stripe_customer_id=customer_id
+    )
+    if gone:
+        own_rows.tombstone(account)
+    elif account.customer_deleted_at is None:
+        own_rows.copy(account, everything=everything)
+    store.rederive(account.organization, cause=cause)
+
+
+# --- The rows' own life -----------------------------------------------------------------------
+
+
+def _finish(rows: Iterable[InboxEvent], applied_objects: set[str]) -> None:
+    """Every row of an object that was brought up to date is done, not only the newest."""
+    done = [row.pk for row in rows if row.object_id in applied_objects]
+    InboxEvent.objects.waiting().filter(pk__in=done).update(
+        state=InboxEvent.State.DONE, finished_at=timezone.now(), note=""
+    )
+
+
+def _hold_unknown(rows: Iterable[InboxEvent]) -> None:
+    """Our row alone says whose a customer is; metadata is never believed (A21)."""
+    for row in rows:
+        given_up = row.attempts + 1 >= _UNKNOWN_CUSTOMER_ATTEMPTS
+        if given_up:
+            logger.warning("stripe.customer_unknown", event_id=row.event_id)
+        state = InboxEvent.State.IGNORED if given_up else InboxEvent.State.WAITING
+        _count_attempt(row, state=state, note="no organization has this customer")
+
+
+def _retry_later(row: InboxEvent, error: Exception) -> None:
+    dead = row.attempts + 1 >= MAX_ATTEMPTS
+    if dead:
+        logger.error("alert.stripe_event_dead", event_id=row.event_id, type=row.type)
+    state = InboxEvent.State.DEAD if dead else InboxEvent.State.WAITING
+    _count_attempt(row, state=state, note=redact(f"{type(error).__name__}: {error}")[:2000])
+
+
+def _count_attempt(row: InboxEvent, *, state: str, note: str) -> None:
+    """Only a row that still waits: another worker may have finished it meanwhile."""
+    now = timezone.now()
+    row.attempts += 1
+    InboxEvent.objects.waiting().filter(pk=row.pk).update(
+        attempts=row.attempts,
+        state=state,
+        note=note,
+        next_attempt_at=now + _delay(row.attempts),
+        finished_at=None if state == InboxEvent.State.WAITING else now,
+    )
+
+
+def _postpone(customer_id: str, error: Exception) -> None:
+    """The whole drain was undone: count the attempt outside of it."""
+    logger.warning("stripe.drain_failed", customer=customer_id, error=redact(repr(error))[:500])
+    if isinstance(error, StripeUnavailable | stripe.APIConnectionError | stripe.RateLimitError):
+        # Nobody's fault: no attempt is counted against the row, it only waits.
+        _due(customer_id).update(
+            next_attempt_at=timezone.now() + _delay(2), note="Stripe does not answer"
+        )
+        return
+    for row in _due(customer_id)[:_BATCH]:
+        _retry_later(row, error)
+
+
+def _delay(attempts: int) -> timedelta:
+    """Exponential with jitter, at most an hour."""
+    exponential: timedelta = min(_FIRST_DELAY * 2 ** (attempts - 1), _LONGEST_DELAY)
+    jitter: float = 0.75 + _random.random() / 2
+    return exponential * jitter

@@ -1,0 +1,74 @@
+"""Stripe's customer of an organization: made once, in the background, on its own test clock."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from billing.entitlement import store
+from billing.gateway import locks, stripe_api
+from billing.models import BillingAccount
+from orgs.models import Organization
+
+# Stripe forgets idempotency keys after 24 hours; from then on we look before we create (B16).
+_KEY_LIFETIME = timedelta(hours=23)
+
+
+def ensure(organization: Organization) -> BillingAccount:
+    """The organization's account with a customer id; exactly one under parallel calls (B18).
+
+    Raises StripeUnavailable, after which a retry finds the same customer, or NotConfigured.
+    """
+    account, _ = BillingAccount.objects.get_or_create(organization=organization)
+    if account.stripe_customer_id or not stripe_api.is_configured():
+        return account
+    with transaction.atomic():
+        locks.wait_for(f"customer-of:{organization.pk}")
+        account.refresh_from_db()
+        if account.stripe_customer_id is None:
+            _create(account)
+    return account
+
+
+def _create(account: BillingAccount) -> None:
+    customer = _forgotten(account) or stripe_api.create_customer(
+        _params(account), key=_key("customer", account)
+    )
+    account.stripe_customer_id = customer["id"]
+    account.livemode = settings.STRIPE_LIVE_MODE
+    account.test_clock_id = customer.get("test_clock") or ""
+    if account.test_clock_id:
+        account.frozen_at = account.created_at.replace(microsecond=0)
+    account.save(update_fields=["stripe_customer_id", "livemode", "test_clock_id", "frozen_at"])
+    store.rederive(account.organization, cause="customer created")
+
+
+def _forgotten(account: BillingAccount) -> dict[str, Any] | None:
+    if timezone.now() - account.created_at < _KEY_LIFETIME:
+        return None
+    return stripe_api.find_customer_by_organization(str(account.organization_id))
+
+
+def _params(account: BillingAccount) -> dict[str, Any]:
+    organization = account.organization
+    params: dict[str, Any] = {
+        "name": organization.name,
+        "email": organization.email,
+        "preferred_locales": [organization.language],
+        "metadata": {"organization": str(organization.pk), "slug": organization.slug},
+    }
+    if settings.STRIPE_TEST_CLOCKS:
+        params["test_clock"] = stripe_api.create_test_clock(
+            frozen_time=int(account.created_at.timestamp()),
+            name=organization.slug,
+            key=_key("clock", account),
+        )["id"]
+    return params
+
+
+def _key(kind: str, account: BillingAccount) -> str:
+    """The mode is part of it: a database moved from test to live must not find old answers."""
+    mode = "live" if settings.STRIPE_LIVE_MODE else "test"
+    return f"{kind}:{mode}:{account.organization_id}"

@@ -1,0 +1,46 @@
+"""Subscriptions that must not live on: duplicates, and those of closed organizations (B3, B9)."""
+
+import structlog
+
+from billing.gateway import stripe_api
+from billing.gateway.webhooks import processing
+from billing.messages import outbox
+from billing.models import BillingAccount, Subscription
+from orgs import audit
+from orgs.models import Organization
+
+logger = structlog.get_logger(__name__)
+
+
+def end_duplicates(organization: Organization) -> int:
+    """Keeps the oldest live subscription and cancels the others at Stripe; tells the owner once."""
+    standing = organization.subscriptions.standing().order_by("created_at", "stripe_id")
+    return _end(organization, list(standing[1:]), why="duplicate")
+
+
+def end_all(organization: Organization) -> int:
+    """A closed organization pays for nothing."""
+    return _end(organization, list(organization.subscriptions.live()), why="organization_closed")
+
+
+def _end(organization: Organization, ended: list[Subscription], *, why: str) -> int:
+    for subscription in ended:
+        stripe_api.cancel_subscription(
+            subscription.stripe_id, key=f"end:{why}:{subscription.stripe_id}"
+        )
+        outbox.put(
+            organization,
+            f"mail.subscription_ended_{why}",
+            once_per=subscription.stripe_id,
+            payload={"subscription": subscription.stripe_id},
+        )
+        audit.record(
+            "billing.subscription_ended",
+            organization=organization,
+            target=subscription.stripe_id,
+            after={"why": why},
+        )
+        logger.error("alert.subscription_ended", why=why, subscription=subscription.stripe_id)
+    if ended:
+        processing.resync(BillingAccount.objects.get(organization=organization), cause=why)
+    return len(ended)

@@ -1,0 +1,82 @@
+"""What follows from events that were applied: intents settle, duplicates end, people are told."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.dispatch import receiver
+
+from billing.messages import outbox
+from billing.models import BillingAccount, CheckoutIntent, InboxEvent, Invoice
+from billing.signals import duplicates_found, events_applied, subscription_orphaned
+from billing.subscription import checkout
+from orgs.models import Organization
+from orgs.signals import organization_closed
+
+_CHECKOUT_ENDS = {
+    "checkout.session.completed": CheckoutIntent.State.COMPLETED,
+    "checkout.session.async_payment_succeeded": CheckoutIntent.State.COMPLETED,
+    "checkout.session.expired": CheckoutIntent.State.EXPIRED,
+}
+
+
+@receiver(events_applied)
+def on_events_applied(
+    sender: object, customer_id: str, events: list[InboxEvent], **kwargs: Any
+) -> None:
+    account = BillingAccount.objects.select_related("organization").get(
+        stripe_customer_id=customer_id
+    )
+    _close_intents(account.organization, events)
+    _announce_invoices(account.organization, events)
+    _end_what_must_not_live(account.organization)
+
+
+@receiver(organization_closed)
+def on_organization_closed(sender: object, organization: Organization, **kwargs: Any) -> None:
+    _end_what_must_not_live(organization)
+
+
+def _close_intents(organization: Organization, events: Iterable[InboxEvent]) -> None:
+    for event in events:
+        state = _CHECKOUT_ENDS.get(event.type)
+        intent = (
+            organization.checkout_intents.filter(session_id=event.object_id).first()
+            if state
+            else None
+        )
+        if intent is not None and state is not None:
+            checkout.close(intent, state)
+
+
+def _announce_invoices(organization: Organization, events: Iterable[InboxEvent]) -> None:
+    """By the invoice's present state: a late `payment_failed` after `paid` is no news."""
+    ids = {event.object_id for event in events if event.type.startswith("invoice.")}
+    for invoice in organization.invoices.filter(stripe_id__in=ids):
+        if invoice.status == Invoice.Status.PAID and invoice.amount_paid > 0:
+            outbox.put(
+                organization,
+                "mail.receipt",
+                once_per=invoice.stripe_id,
+                payload={"invoice": invoice.stripe_id},
+            )
+        elif invoice.status == Invoice.Status.OPEN and _failed(invoice):
+            outbox.put(
+                organization,
+                "mail.payment_failed",
+                once_per=invoice.stripe_id,
+                payload={"invoice": invoice.stripe_id},
+            )
+
+
+def _failed(invoice: Invoice) -> bool:
+    automatic = invoice.collection_method == "charge_automatically"
+    started = invoice.billing_reason != "subscription_create"
+    return automatic and started and invoice.attempt_count > 0 and invoice.amount_remaining > 0
+
+
+def _end_what_must_not_live(organization: Organization) -> None:
+    if organization.closed_at is not None:
+        if organization.subscriptions.live().exists():
+            subscription_orphaned.send(Organization, organization=organization)
+    elif organization.subscriptions.standing().count() > 1:
+        duplicates_found.send(Organization, organization=organization)

@@ -1,0 +1,19 @@
+"""Every periodic task, its period in seconds, and why that period."""
+
+from typing import Any, Final
+
+SCHEDULE: Final[dict[str, dict[str, Any]]] = {
+    # `/readyz` calls beat silent after three minutes.
+    "beat": {"task": "billing.tasks.beat", "schedule": 30.0},
+    # DESIGN, Money in: claimed-and-dead rows are retried within 60 s.
+    "sweep-inbox": {"task": "billing.tasks.sweep_inbox", "schedule": 20.0},
+    "sweep-customers": {"task": "billing.tasks.sweep_customers", "schedule": 60.0},
+    # People notice a receipt that takes longer.
+    "deliver-outbox": {"task": "billing.tasks.deliver_outbox", "schedule": 10.0},
+    "settle-expired-checkouts": {
+        "task": "billing.tasks.settle_expired_checkouts",
+        "schedule": 600.0,
+    },
+    # DESIGN, Money in: an hourly reconcile.
+    "reconcile": {"task": "billing.tasks.reconcile_hourly", "schedule": 3600.0},
+}
