@@ -57,6 +57,10 @@ def bind_policy(provider: Callable[[], Policy] | None) -> None:
     _Binding.provider = provider
 
 
+def policy_provider() -> Callable[[], Policy] | None:
+    return _Binding.provider
+
+
 def of_role(role: str) -> frozenset[str]:
     """An owner keeps every capability: a catalogue that forgets one must not lock owners out."""
     if role == Role.OWNER:

@@ -8,6 +8,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.cache import patch_cache_control
 from django.utils.http import urlencode
 from django_htmx.http import HttpResponseClientRedirect
 
@@ -31,7 +32,11 @@ class CurrentOrganizationMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        return self.get_response(request)
+        """No copy of a private page outlives the session, in no cache and no history (E24)."""
+        response = self.get_response(request)
+        if request.path_info.startswith(ORGANIZATION_PREFIX):
+            patch_cache_control(response, private=True, no_store=True)
+        return response
 
     def process_view(
         self,
