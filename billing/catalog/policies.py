@@ -140,6 +140,8 @@ class Statuses(Entry):
     paused: StatusRule
     # The word where there is no subscription at all.
     without_subscription: NotEmpty = "none"
+    # The word for one that is cancelled and runs on to the end of its period.
+    ending: NotEmpty | None = None
 
     @model_validator(mode="after")
     def _what_is_not_paid_for_grants_nothing(self) -> Self:
@@ -155,10 +157,14 @@ class Statuses(Entry):
         rule: StatusRule = getattr(self, status)
         return rule
 
-    def word(self, status: str | None) -> str:
+    def word(self, status: str | None, *, ending: bool = False) -> str:
+        """`ending`: cancelled, yet running to the end of its period."""
         if status is None:
             return self.without_subscription
-        return self.rule(status).word or status
+        rule = self.rule(status)
+        if ending and self.ending and rule.grants != "none":
+            return self.ending
+        return rule.word or status
 
 
 class TransitionRule(Entry):
