@@ -26,7 +26,7 @@ def check(slug: str, *, organization: Organization | None = None) -> str:
     """Raises unless the slug is plain and free, or once was this organization's own."""
     if len(slug) > _MAX_LENGTH or not re.match(SLUG_PATTERN, slug) or re.match(UUID_PATTERN, slug):
         raise Unprocessable(
-            _("Use lower-case letters, digits and single hyphens, and not the shape of an id."),
+            _("Use lower-case letters, digits and hyphens, and not the shape of an id."),
             field="slug",
         )
     former = SlugHistory.objects.filter(slug=slug)
