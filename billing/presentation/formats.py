@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from babel.dates import format_date, format_datetime
+from babel.dates import format_date, format_skeleton, get_timezone_gmt
 from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 
@@ -14,9 +14,12 @@ def day(instant: datetime) -> str:
 
 
 def moment(instant: datetime) -> str:
-    """With the zone's short name: a deadline without one is a guess."""
+    """With the distance from GMT: a deadline without one is a guess."""
     local = timezone.localtime(instant)
-    return format_datetime(local, format="medium", locale=babel_locale()) + f" {local:%Z}"
+    locale = babel_locale()
+    date = format_skeleton("MMMd", local, locale=locale)
+    zone = get_timezone_gmt(local, width="long", locale=locale)
+    return f"{date}, {local:%H:%M} {zone}"
 
 
 def span(start: datetime, end: datetime) -> str:
