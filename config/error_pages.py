@@ -5,6 +5,7 @@ from collections.abc import Callable
 import structlog
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 
 from config.problems import PROBLEM_JSON, problem
@@ -79,11 +80,8 @@ def server_error(request: HttpRequest) -> HttpResponse:
     request_id = structlog.contextvars.get_contextvars().get("request_id")
     if _wants_json(request):
         return _json(500, "internal_error", sentence, {})
-    return HttpResponse(
-        f"<!doctype html><html lang=en><title>500</title><h1>{sentence}</h1>"
-        f"<p>{request_id or ''}</p></html>",
-        status=500,
-    )
+    context = {"sentence": sentence, "request_id": request_id}
+    return HttpResponse(render_to_string("500.html", context), status=500)
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
