@@ -4,3 +4,10 @@ from django.apps import AppConfig
 class QuotasConfig(AppConfig):
     name = "quotas"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from billing import ports
+        from quotas.port import Usage
+        from quotas.reaction import receivers  # noqa: F401  importing them connects them
+
+        ports.bind_usage(Usage())

@@ -57,7 +57,7 @@ class StaleObservation(QuotaError):
     code = "stale_observation"
 
 
-class AlreadyReleased(QuotaError):
+class ReleaseExceedsUsage(QuotaError):
     """A release would give back more than is used."""
 
     status = 409

@@ -53,6 +53,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('organization', models.OneToOneField(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, primary_key=True, related_name='quota_head', serialize=False, to='orgs.organization')),
                 ('sequence', models.BigIntegerField(default=0)),
+                ('limits_sequence', models.BigIntegerField(default=0)),
                 ('frozen_at', models.DateTimeField(blank=True, null=True)),
                 ('plan', models.TextField(default='')),
                 ('access', models.TextField(default='full')),
@@ -113,6 +114,7 @@ class Migration(migrations.Migration):
                 ('used', models.BigIntegerField(default=0)),
                 ('held', models.BigIntegerField(default=0)),
                 ('credited', models.BigIntegerField(default=0)),
+                ('overage', models.BigIntegerField(default=0)),
                 ('checkpoint', models.BigIntegerField(default=0)),
                 ('observed_at', models.DateTimeField(blank=True, null=True)),
                 ('updated_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
@@ -120,7 +122,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'db_table': 'plan_usage',
-                'constraints': [models.CheckConstraint(condition=models.Q(('used__gte', 0)), name='plan_usage_used_not_negative'), models.CheckConstraint(condition=models.Q(('held__gte', 0)), name='plan_usage_held_not_negative'), models.CheckConstraint(condition=models.Q(('credited__gte', 0), ('credited__lte', models.F('used'))), name='plan_usage_credited_is_part_of_used')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('used__gte', 0)), name='plan_usage_used_not_negative'), models.CheckConstraint(condition=models.Q(('held__gte', 0)), name='plan_usage_held_not_negative'), models.CheckConstraint(condition=models.Q(('overage__gte', 0)), name='plan_usage_overage_not_negative'), models.CheckConstraint(condition=models.Q(('credited__gte', 0), ('credited__lte', models.F('used'))), name='plan_usage_credited_is_part_of_used')],
             },
         ),
         migrations.CreateModel(
@@ -176,6 +178,7 @@ class Migration(migrations.Migration):
                 ('key', models.TextField()),
                 ('meter', models.TextField()),
                 ('member', models.TextField(default='')),
+                ('balance_member', models.TextField(default='')),
                 ('period_start', models.DateTimeField()),
                 ('period_end', models.DateTimeField()),
                 ('amount', models.BigIntegerField()),
@@ -187,7 +190,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'db_table': 'usage_reservation',
-                'indexes': [models.Index(models.F('organization'), models.F('meter'), models.F('member'), models.F('period_start'), models.F('expires_at'), condition=models.Q(('state', 'open')), name='usage_reservation_open'), models.Index(models.F('expires_at'), condition=models.Q(('state', 'open')), name='usage_reservation_expiry')],
+                'indexes': [models.Index(models.F('organization'), models.F('meter'), models.F('balance_member'), models.F('period_start'), models.F('expires_at'), condition=models.Q(('state', 'open')), name='usage_reservation_open'), models.Index(models.F('expires_at'), condition=models.Q(('state', 'open')), name='usage_reservation_expiry')],
                 'constraints': [models.CheckConstraint(condition=models.Q(('amount__gt', 0)), name='usage_reservation_holds'), models.CheckConstraint(condition=models.Q(models.Q(('ended_at', None), ('state', 'open')), ('ended_at__isnull', False), _connector='OR'), name='usage_reservation_ends_once')],
             },
         ),
@@ -231,7 +234,7 @@ class Migration(migrations.Migration):
                 ('pk', models.CompositePrimaryKey('organization', 'meter', blank=True, editable=False, primary_key=True, serialize=False)),
                 ('meter', models.TextField()),
                 ('kind', models.TextField(choices=[('level', 'level'), ('flow', 'flow'), ('rows', 'rows'), ('ceiling', 'ceiling')])),
-                ('available', models.BooleanField(default=True)),
+                ('refusal', models.TextField(blank=True, choices=[('', 'none'), ('feature_unavailable', 'the plan does not have it'), ('payment_required', 'not during grace')], default='')),
                 ('amount', models.BigIntegerField(blank=True, null=True)),
                 ('hard', models.BooleanField(default=True)),
                 ('per_member', models.BooleanField(default=False)),

@@ -10,6 +10,7 @@ from quotas.models.limit import (
     LimitAdjustment,
     Overage,
     PeriodRule,
+    Refusal,
     UsageLimit,
 )
 from quotas.models.reservation import Reservation
@@ -28,6 +29,7 @@ __all__ = [
     "Overage",
     "PeriodRule",
     "QuotaHead",
+    "Refusal",
     "Reservation",
     "Rollup",
     "RollupMark",

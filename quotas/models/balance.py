@@ -33,6 +33,8 @@ class Balance(models.Model):
     held = models.BigIntegerField(default=0)
     # How much of `used` was paid with credits.
     credited = models.BigIntegerField(default=0)
+    # Units of a flow beyond allowance and credits, each counted once, at the limit of its moment.
+    overage = models.BigIntegerField(default=0)
     # What dropped ledger partitions had added up to.
     checkpoint = models.BigIntegerField(default=0)
     # For levels: the satellite's own instant of the last reported value.
@@ -46,6 +48,9 @@ class Balance(models.Model):
         constraints = [
             models.CheckConstraint(condition=Q(used__gte=0), name="plan_usage_used_not_negative"),
             models.CheckConstraint(condition=Q(held__gte=0), name="plan_usage_held_not_negative"),
+            models.CheckConstraint(
+                condition=Q(overage__gte=0), name="plan_usage_overage_not_negative"
+            ),
             models.CheckConstraint(
                 condition=Q(credited__gte=0) & Q(credited__lte=models.F("used")),
                 name="plan_usage_credited_is_part_of_used",

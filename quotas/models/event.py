@@ -65,6 +65,7 @@ class UsageEvent(models.Model):
     amount = models.BigIntegerField()  # as requested
     delta = models.BigIntegerField()
     credited = models.BigIntegerField(default=0)
+    billable = models.BigIntegerField(default=0)  # its share of the balance's overage
     accepted = models.BooleanField()
     reason = models.TextField(null=True)
     fingerprint = models.BigIntegerField()

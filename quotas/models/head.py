@@ -23,6 +23,8 @@ class QuotaHead(models.Model):
     )
     # Grows with every decision; Redis refuses a reading with a lower one.
     sequence = models.BigIntegerField(default=0)
+    # `sequence` when the limits were last derived: a reading of older limits is void.
+    limits_sequence = models.BigIntegerField(default=0)
     # The organization's test clock, null for real time (DESIGN 3, Time).
     frozen_at = models.DateTimeField(null=True, blank=True)
     plan = models.TextField(default="")

@@ -40,6 +40,12 @@ class Enforcement(models.TextChoices):
     ENFORCE = "enforce", _("enforce")
 
 
+class Refusal(models.TextChoices):
+    NONE = "", _("none")
+    FEATURE_UNAVAILABLE = "feature_unavailable", _("the plan does not have it")
+    PAYMENT_REQUIRED = "payment_required", _("not during grace")
+
+
 class UsageLimit(models.Model):
     """Derived, one per organization and meter of the catalogue; written under the head lock.
 
@@ -57,8 +63,8 @@ class UsageLimit(models.Model):
     )
     meter = models.TextField()
     kind = models.TextField(choices=Kind)
-    # False where the plan lacks the meter's feature: 403 instead of "used up".
-    available = models.BooleanField(default=True)
+    # Why every use is refused whatever the numbers say; empty where it is not.
+    refusal = models.TextField(choices=Refusal, default=Refusal.NONE, blank=True)
     amount = models.BigIntegerField(null=True, blank=True)
     hard = models.BooleanField(default=True)
     per_member = models.BooleanField(default=False)

@@ -34,6 +34,8 @@ class Reservation(models.Model):
     key = models.TextField()
     meter = models.TextField()
     member = models.TextField(default="")
+    # The balance that holds it: the member's own where the limit is per member, else the shared.
+    balance_member = models.TextField(default="")
     period_start = models.DateTimeField()
     period_end = models.DateTimeField()
     amount = models.BigIntegerField()
@@ -57,7 +59,7 @@ class Reservation(models.Model):
             models.Index(
                 "organization",
                 "meter",
-                "member",
+                "balance_member",
                 "period_start",
                 "expires_at",
                 condition=Q(state="open"),

@@ -1,0 +1,32 @@
+"""The meters of the catalogue as the engine sees them."""
+
+from billing import catalog
+from billing.catalog.schema import Meter, Reset
+from quotas.exceptions import UnknownMeter
+from quotas.models import Kind, PeriodRule
+
+MEMBERS = "members"
+
+_RULES: dict[Reset, PeriodRule] = {
+    "billing_period": PeriodRule.BILLING,
+    "invoice_paid": PeriodRule.PAID,
+    "calendar_month": PeriodRule.MONTH,
+    "day": PeriodRule.DAY,
+    "hour": PeriodRule.HOUR,
+    "never": PeriodRule.NEVER,
+}
+
+
+def meter(key: str) -> Meter:
+    """Raises UnknownMeter, naming what there is."""
+    found = catalog.current().meters.get(key)
+    if found is None:
+        known = ", ".join(sorted(catalog.current().meters))
+        raise UnknownMeter(f"There is no meter “{key}”. There are: {known}.", field="meter")
+    return found
+
+
+def period_rule(key: str) -> PeriodRule:
+    """Only flows start again; the others count for ever."""
+    found = meter(key)
+    return _RULES[found.reset] if found.kind == Kind.FLOW else PeriodRule.NEVER

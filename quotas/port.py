@@ -1,0 +1,37 @@
+"""What billing may ask about usage (billing/ports.py)."""
+
+from datetime import datetime
+
+from django.db import connection
+
+from orgs.models import Organization
+from quotas.engine import members
+from quotas.models import Balance, QuotaHead
+
+
+class Usage:
+    """The UsagePort that is bound when quotas starts."""
+
+    def used(self, organization: Organization, meter: str) -> int:
+        """The present period's balance, members added up; seats are counted."""
+        if meter == members.METER:
+            return members.read_seats(organization).used
+        rows = Balance.objects.filter(organization=organization, meter=meter).order_by(
+            "-period_start"
+        )
+        newest = rows.values_list("period_start", flat=True).first()
+        return sum(rows.filter(period_start=newest).values_list("used", flat=True))
+
+    def head_now(self, organization: Organization) -> datetime | None:
+        """Locks the head, then reads the time that decisions after it will see."""
+        head = (
+            QuotaHead.objects.select_for_update(no_key=True)
+            .filter(organization=organization)
+            .first()
+        )
+        if head is None:
+            return None
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT clock_timestamp()")
+            clock: datetime = cursor.fetchone()[0]
+        return head.frozen_at or clock

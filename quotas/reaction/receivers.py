@@ -1,0 +1,62 @@
+"""What quotas does when billing or orgs say that something changed. Importing it connects."""
+
+from typing import Any
+
+from django.db.models.signals import post_save
+from django.dispatch import receiver
+from django.utils.translation import gettext as _
+
+from billing.entitlement.store import current
+from billing.models import BillingAccount, EffectivePlan, Invoice
+from billing.signals import entitlement_changed
+from orgs.models import Organization
+from orgs.signals import member_adding
+from quotas.engine import counters, limits, members
+from quotas.exceptions import QuotaExceeded
+from quotas.models import PeriodRule, QuotaHead, UsageLimit
+
+
+@receiver(entitlement_changed)
+def on_entitlement_changed(
+    sender: type[EffectivePlan],
+    organization: Organization,
+    effective: EffectivePlan,
+    **kwargs: Any,
+) -> None:
+    """In the same transaction: no decision ever sees the new plan with the old limits."""
+    limits.derive(organization, effective)
+
+
+@receiver(post_save, sender=BillingAccount)
+def on_clock_advanced(sender: type[BillingAccount], instance: BillingAccount, **kwargs: Any) -> None:
+    """The head carries the organization's test clock, so that decisions read no billing table."""
+    moved = QuotaHead.objects.filter(organization_id=instance.pk).exclude(
+        frozen_at=instance.frozen_at
+    )
+    if instance.frozen_at is not None and moved.update(frozen_at=instance.frozen_at):
+        counters.forget_after_commit(instance.pk)
+
+
+@receiver(post_save, sender=Invoice)
+def on_invoice_saved(sender: type[Invoice], instance: Invoice, **kwargs: Any) -> None:
+    """Meters that reset when the period's invoice is paid roll on with it."""
+    rolls = UsageLimit.objects.filter(
+        organization_id=instance.organization_id, period_rule=PeriodRule.PAID
+    )
+    if instance.status == Invoice.Status.PAID and rolls.exists():
+        limits.derive(instance.organization, current(instance.organization))
+
+
+@receiver(member_adding)
+def on_member_adding(sender: Any, organization: Organization, **kwargs: Any) -> None:
+    """Two people at the last seat: the head lock lets one of them count the other (C21)."""
+    seats = members.lock_seats(organization)
+    if seats.is_full:
+        raise QuotaExceeded(
+            _("All %(limit)s seats of %(organization)s are taken. The owner can upgrade the plan.")
+            % {"limit": seats.limit, "organization": organization.name},
+            meter=members.METER,
+            used=seats.used,
+            limit=seats.limit,
+            remaining=0,
+        )

@@ -1,0 +1,6 @@
+"""Pages about usage."""
+
+from django.urls import URLPattern
+
+app_name = "quotas"
+urlpatterns: list[URLPattern] = []
