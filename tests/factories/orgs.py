@@ -2,6 +2,7 @@
 
 import secrets
 from datetime import timedelta
+from typing import Any
 
 import factory
 from allauth.account.models import EmailAddress
@@ -15,7 +16,7 @@ from orgs.models import Invitation, Membership, Organization, Role, User
 PASSWORD = "correct-horse-battery-staple"
 
 
-class UserFactory(DjangoModelFactory):
+class UserFactory(DjangoModelFactory[User]):
     """Someone with a verified address, a personal organization and the password PASSWORD."""
 
     class Meta:
@@ -34,7 +35,7 @@ class UserFactory(DjangoModelFactory):
         return user
 
 
-class OrganizationFactory(DjangoModelFactory):
+class OrganizationFactory(DjangoModelFactory[Organization]):
     """A team with one owner (`owner=…`, else somebody new), whose current organization it is."""
 
     class Meta:
@@ -55,7 +56,7 @@ class OrganizationFactory(DjangoModelFactory):
         return organization
 
 
-class MembershipFactory(DjangoModelFactory):
+class MembershipFactory(DjangoModelFactory[Membership]):
     """A plain member, unless `role` says more."""
 
     class Meta:
@@ -66,7 +67,7 @@ class MembershipFactory(DjangoModelFactory):
     role = Role.MEMBER
 
 
-class InvitationFactory(DjangoModelFactory):
+class InvitationFactory(DjangoModelFactory[Any]):
     """Open for a week. The mailed secret is on the instance as `secret`."""
 
     class Meta:
@@ -89,7 +90,7 @@ class InvitationFactory(DjangoModelFactory):
 
 
 def personal_organization(user):
-    return organizations.personal_of(user)
+    return user.organizations.get(kind=Organization.Kind.PERSONAL, closed_at=None)
 
 
 def owner_of(organization):

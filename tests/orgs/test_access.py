@@ -66,7 +66,7 @@ def test_the_anonymous_are_sent_to_the_login_whether_the_organization_exists_or_
     unknown = Client().get(reverse(f"orgs:{name}", kwargs={"slug": "nothing-here"}))
 
     assert existing.status_code == unknown.status_code == 302
-    assert existing.url.startswith(reverse("account_login"))
+    assert existing["Location"].startswith(reverse("account_login"))
 
 
 def test_a_fragment_asked_for_without_a_login_leaves_the_page():
@@ -301,7 +301,10 @@ def test_the_members_page_costs_the_same_queries_for_two_members_as_for_forty(
 def test_the_catalogue_can_give_a_role_more_and_never_take_from_the_owner():
     organization = OrganizationFactory.create()
     person = member_of(organization)
-    generous = {Role.MEMBER: frozenset({Capability.AUDIT_VIEW}), Role.OWNER: frozenset()}
+    generous: capabilities.Policy = {
+        Role.MEMBER: frozenset({Capability.AUDIT_VIEW}),
+        Role.OWNER: frozenset(),
+    }
     former = capabilities.policy_provider()
     capabilities.bind_policy(lambda: generous)
     try:

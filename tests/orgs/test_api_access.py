@@ -1,6 +1,7 @@
 """API calls: personal tokens, the organization they mean, the capability they need."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
@@ -225,7 +226,7 @@ def test_the_last_use_is_noted_at_most_once_a_minute(time_machine):
     user = UserFactory.create()
     secret = api_token_for(user)
 
-    seen = []
+    seen: list[Any] = []
     for seconds in (0, 30, 61):
         time_machine.move_to(start + timedelta(seconds=seconds), tick=False)
         call(secret=secret)

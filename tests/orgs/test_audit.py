@@ -2,6 +2,7 @@
 
 import csv
 import io
+from typing import Any
 
 import pytest
 import structlog
@@ -127,7 +128,8 @@ def test_older_entries_are_reached_page_by_page_without_gap_or_repeat():
     client.force_login(owner)
     url = reverse("orgs:audit", kwargs={"slug": organization.slug})
 
-    seen, cursor = [], ""
+    seen: list[str] = []
+    cursor: Any = ""
     while cursor is not None:
         response = client.get(url, {"action": "test.", "before": cursor})
         seen += [entry.action for entry in response.context["entries"]]

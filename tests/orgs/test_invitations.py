@@ -4,6 +4,7 @@ import threading
 from datetime import timedelta
 
 import pytest
+from allauth.account.models import EmailAddress
 from django.core import mail
 from django.db import connection
 from django.urls import reverse
@@ -56,7 +57,7 @@ def test_the_mail_is_text_and_html_in_the_language_of_the_organization(
     with django_capture_on_commit_callbacks(execute=True):
         members.invite(organization, "new@example.com", Role.MEMBER, inviter=owner_of(organization))
 
-    html = mail.outbox[0].alternatives[0].content
+    html = html_of(mail.outbox[0])
     assert "<b>Phở</b>" in mail.outbox[0].body
     assert "&lt;b&gt;Phở&lt;/b&gt;" in html
     assert '<html lang="vi">' in html
@@ -147,7 +148,7 @@ def test_an_invitation_cannot_be_accepted_by_somebody_else():
 def test_an_address_that_was_only_claimed_does_not_open_its_invitation():
     invitation = InvitationFactory.create()
     thief = UserFactory.create(email=invitation.email)
-    thief.emailaddress_set.update(verified=False)
+    EmailAddress.objects.filter(user=thief).update(verified=False)
 
     with pytest.raises(InvitationForSomeoneElse):
         members.accept(invitation.secret, user=thief)
@@ -318,7 +319,7 @@ def test_an_unknown_link_and_a_used_one_look_the_same(client):
 
 
 def test_the_post_office_can_be_taken_over():
-    posted = []
+    posted: list[messages.Mail] = []
     organization = OrganizationFactory.create()
     messages.bind_post_office(posted.append)
     try:
@@ -334,6 +335,10 @@ class Full(DomainError):
     """As quotas would refuse."""
 
     status = 402
+
+
+def html_of(message):
+    return message.alternatives[0].content
 
 
 def secret_in(message):

@@ -9,7 +9,12 @@ from django.db import IntegrityError, connection, transaction
 from orgs import members, organizations
 from orgs.exceptions import LastOwner, NotAllowed, PersonalOrganization
 from orgs.models import AuditEntry, Membership, Organization, Role
-from tests.factories.orgs import MembershipFactory, OrganizationFactory, owner_of
+from tests.factories.orgs import (
+    MembershipFactory,
+    OrganizationFactory,
+    owner_of,
+    personal_organization,
+)
 
 
 def settle():
@@ -182,7 +187,7 @@ def test_a_member_manages_nobody():
 def test_a_personal_organization_is_neither_closed_nor_handed_over_nor_shared():
     team = OrganizationFactory.create()
     owner = owner_of(team)
-    personal = organizations.personal_of(owner)
+    personal = personal_organization(owner)
 
     with pytest.raises(PersonalOrganization):
         organizations.close(personal, actor=owner)
