@@ -4,6 +4,7 @@ Secrets never reach a log line: what looks like a Stripe key, a webhook secret o
 cut to its prefix before rendering (A35, E10, E28).
 """
 
+import sys
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -43,7 +44,9 @@ def configure(*, level: str, fmt: str) -> dict[str, Any]:
         cache_logger_on_first_use=True,
     )
     renderer: Any = (
-        structlog.processors.JSONRenderer() if fmt == "json" else structlog.dev.ConsoleRenderer()
+        structlog.processors.JSONRenderer()
+        if fmt == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
     return {
         "version": 1,

@@ -270,7 +270,8 @@ STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", default="")
 STRIPE_WEBHOOK_SECRETS = [s for s in env.list("STRIPE_WEBHOOK_SECRET", default=[]) if s]
 # Events that name another (Connect) account are refused; ours usually name none (A22).
 STRIPE_ACCOUNT_ID = env.str("STRIPE_ACCOUNT_ID", default="")
-STRIPE_API_VERSION = "2026-05-27.dahlia"  # upgrades are a reviewed change, not a variable
+# The version of the pinned SDK: its types, the simulator and dj-stripe then speak one shape.
+STRIPE_API_VERSION = "2026-08-26.dahlia"  # upgrades are a reviewed change, not a variable
 STRIPE_LIVE_MODE = STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_"))
 STRIPE_TIMEOUT_SECONDS = env.float("STRIPE_TIMEOUT_SECONDS", default=8.0)
 STRIPE_AUTOMATIC_TAX = env.bool("STRIPE_AUTOMATIC_TAX", default=True)

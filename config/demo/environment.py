@@ -95,6 +95,7 @@ def prepare() -> None:
         environ.Env.read_env(str(BASE_DIR / ".env"))
     demo = read()
     _refuse_live_key()
+    _refuse_other_data(demo)
     for name, value in _defaults(demo).items():
         if not os.environ.get(name):
             os.environ[name] = value
@@ -104,6 +105,19 @@ def prepare() -> None:
 def _refuse_live_key() -> None:
     if "_live_" in os.environ.get("STRIPE_SECRET_KEY", ""):
         sys.exit("The demo takes a test key (sk_test_…): a live key moves real money.")
+
+
+def _refuse_other_data(demo: DemoEnvironment) -> None:
+    """Customers of the simulator are unknown to Stripe, and each catalogue has its own plans."""
+    where = "Stripe itself" if demo.uses_stripe_itself else "the simulator"
+    wanted = f"{where} with CATALOG={os.environ.get('CATALOG') or 'suite'}"
+    made = demo.known.get("made_for", wanted)
+    if made != wanted:
+        sys.exit(
+            f"The data in {demo.var} was made for {made}, not for {wanted}. "
+            "Set LEDGERLINE_VAR to another folder, or drop the data with `make reset`."
+        )
+    demo.remember(made_for=wanted)
 
 
 def _defaults(demo: DemoEnvironment) -> dict[str, str]:

@@ -1,16 +1,15 @@
 """The demo's child processes: simulator, web, worker, beat."""
 
+import os
 import sys
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 from config.demo.environment import DemoEnvironment
+from config.demo.http import answers, delete, read
 from config.embedded.processes import port_is_free
 from config.supervisor import Program, Supervisor
 
 BIN = Path(sys.executable).parent
-NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def refuse_taken_ports(demo: DemoEnvironment) -> None:
@@ -24,16 +23,15 @@ def refuse_taken_ports(demo: DemoEnvironment) -> None:
 
 
 def start_simulator(supervisor: Supervisor, demo: DemoEnvironment) -> None:
+    demo.simulator_state.mkdir(parents=True, exist_ok=True)
     options = ["--port", str(demo.simulator_port), "--state", str(demo.simulator_state)]
-    supervisor.start(
-        Program(
-            name="simulator",
-            command=[sys.executable, "-m", "tests.stripe_simulator", *options],
-        )
-    )
-    supervisor.wait_until(
-        lambda: answers(f"{demo.simulator_url}/_sim/events"), what="The simulator", seconds=30
-    )
+    webhook = ["--webhook-url", demo.webhook_url]
+    secret = ["--webhook-secret", os.environ["STRIPE_WEBHOOK_SECRET"]]
+    command = [sys.executable, "-m", "tests.stripe_simulator", *options, *webhook, *secret]
+    supervisor.start(Program(name="simulator", command=command))
+    health = f"{demo.simulator_url}/_sim/health"
+    supervisor.wait_until(lambda: answers(health), what="The simulator", seconds=30)
+    _forget_former_addresses(demo)
 
 
 def start_web(supervisor: Supervisor, demo: DemoEnvironment) -> None:
@@ -63,10 +61,10 @@ def wait_for_web(supervisor: Supervisor, demo: DemoEnvironment) -> None:
     supervisor.wait_until(lambda: answers(f"{demo.base_url}/healthz"), what="The web", seconds=60)
 
 
-def answers(url: str) -> bool:
-    """True for any answer below 400 within two seconds."""
-    try:
-        with NO_PROXY.open(url, timeout=2) as response:
-            return bool(response.status < 400)  # noqa: PLR2004
-    except (OSError, urllib.error.URLError):
-        return False
+def _forget_former_addresses(demo: DemoEnvironment) -> None:
+    """A start with another PORT: nobody answers any more where events went before."""
+    key = os.environ["STRIPE_SECRET_KEY"]
+    endpoints = f"{demo.simulator_url}/v1/webhook_endpoints"
+    for endpoint in read(endpoints, token=key)["data"]:
+        if endpoint["url"] != demo.webhook_url:
+            delete(f"{endpoints}/{endpoint['id']}", token=key)

@@ -43,6 +43,6 @@ def _contents(demo: DemoEnvironment) -> dict[str, Any]:
         "webhook_secret": os.environ.get("STRIPE_WEBHOOK_SECRET", ""),
         "stripe_api_key": os.environ["STRIPE_SECRET_KEY"],
         "service_token": sample_data.service_token(demo),
-        "organizations": sample_data.organizations(demo),
+        "organizations": sample_data.organizations_of_logins(demo),
         "logins": sample_data.logins(demo),
     }

@@ -82,7 +82,8 @@ def stripped(value: Any) -> Any:
         return [stripped(item) for item in value]
     if not isinstance(value, dict):
         return value
-    named = value.get("object") in _NAMED_OBJECTS
+    kind = value.get("object")
+    named = isinstance(kind, str) and kind in _NAMED_OBJECTS
     return {
         key: stripped(item)
         for key, item in value.items()

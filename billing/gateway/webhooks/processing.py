@@ -187,6 +187,7 @@ def _hold_unknown(rows: Iterable[InboxEvent]) -> None:
 
 def _retry_later(row: InboxEvent, error: Exception) -> None:
     dead = row.attempts + 1 >= MAX_ATTEMPTS
+    logger.warning("stripe.event_failed", event_id=row.event_id, type=row.type, exc_info=error)
     if dead:
         logger.error("alert.stripe_event_dead", event_id=row.event_id, type=row.type)
     state = InboxEvent.State.DEAD if dead else InboxEvent.State.WAITING
