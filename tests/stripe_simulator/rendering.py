@@ -181,6 +181,14 @@ INCLUDABLE: dict[tuple[str, str], Callable[[Simulator, Obj], Any]] = {
 }
 
 
+# Parts that are no objects of their own.
+NESTED_INCLUDABLE: dict[str, Any] = {
+    "total_details.breakdown": {"discounts": [], "taxes": []},
+    "line_items.data.discounts": [],
+    "data.total_details.breakdown": {"discounts": [], "taxes": []},
+}
+
+
 def _expand(sim: Simulator, node: Any, steps: list[str], path: str) -> None:
     if isinstance(node, list):
         for element in node:
@@ -189,7 +197,9 @@ def _expand(sim: Simulator, node: Any, steps: list[str], path: str) -> None:
     if not isinstance(node, dict):
         return
     head, *rest = steps
-    if head not in node:
+    if head not in node and path in NESTED_INCLUDABLE:
+        node[head] = copy.deepcopy(NESTED_INCLUDABLE[path])
+    elif head not in node:
         include = INCLUDABLE.get((str(node.get("object")), head))
         if include is None:
             raise StripeError(f"This property cannot be expanded ({path}).", param="expand")

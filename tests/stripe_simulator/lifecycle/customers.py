@@ -22,6 +22,12 @@ def create_customer(sim: Simulator, params: Obj) -> Obj:
         delinquent=False,
         discount=None,
         invoice_prefix=params.get("invoice_prefix") or ids.random_text(8).upper(),
+        invoice_settings={
+            "custom_fields": None,
+            "default_payment_method": None,
+            "footer": None,
+            "rendering_options": None,
+        },
         metadata=metadata_of(params),
         next_invoice_sequence=params.get("next_invoice_sequence", 1),
         preferred_locales=[],
