@@ -10,8 +10,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tests.stripe_simulator import contract, rendering, requests
-from tests.stripe_simulator.contract import Endpoint
+from tests.stripe_simulator import rendering, requests
+from tests.stripe_simulator.contract.annotations import API_VERSION
+from tests.stripe_simulator.contract.catalogue import Endpoint, find_endpoint
 from tests.stripe_simulator.delivery import Courier
 from tests.stripe_simulator.errors import StripeError
 from tests.stripe_simulator.faults import Fault, Faults
@@ -55,7 +56,7 @@ class Api:
         """Status, body and headers; everything happens under the simulator's lock."""
         out = {
             "Request-Id": f"req_{random_text(14)}",
-            "Stripe-Version": headers.get("stripe-version", contract.API_VERSION),
+            "Stripe-Version": headers.get("stripe-version", API_VERSION),
         }
         key = headers.get("idempotency-key") if method == "POST" else None
         if key:
@@ -81,7 +82,7 @@ class Api:
             earlier = requests.earlier_answer(sim, key, mark) if key else None
             if earlier:
                 return (*earlier, True)
-            endpoint = contract.find_endpoint(method, path)
+            endpoint = find_endpoint(method, path)
             sim.requests[f"{method} {endpoint.path if endpoint else path}"] += 1
             status, body = 200, self._handle(endpoint, method, path, text)
         except StripeError as refused:
@@ -92,9 +93,12 @@ class Api:
             if status != 402:
                 sim.store.commit()
                 return status, body, False
-        except Exception:
+        except Exception as bug:
             sim.store.rollback()
-            raise
+            logger.exception("%s %s crashed", method, path)
+            sim.violations.append(f"{method} {path} crashed: {bug!r}")
+            error = {"type": "api_error", "message": f"The simulator has a bug: {bug!r}"}
+            return 500, {"error": error}, False
         if key:
             requests.remember_answer(sim, key, mark, status, body)
         sim.store.commit()
@@ -167,7 +171,7 @@ def _check_key(header: str) -> None:
     if not key:
         message = (
             "You did not provide an API key. You need to provide your API key in the "
-            "Authorization header, using Bearer auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY')."
+            "Authorization header, using Bearer auth (e.g. 'Authorization: Bearer sk_test_…')."
         )
         raise StripeError(message, status=401)
     hidden = f"{key[:8]}{'*' * 8}{key[-4:]}"

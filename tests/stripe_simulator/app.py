@@ -13,7 +13,7 @@ from tests.stripe_simulator.api import Api
 from tests.stripe_simulator.controls import Controls
 from tests.stripe_simulator.delivery import Courier
 from tests.stripe_simulator.faults import Faults
-from tests.stripe_simulator.pages.site import Site
+from tests.stripe_simulator.pages.routes import routes as page_routes
 from tests.stripe_simulator.resources import everything
 from tests.stripe_simulator.resources.events import add_endpoint
 from tests.stripe_simulator.simulator import Settings, Simulator
@@ -44,7 +44,7 @@ def build(settings: Settings, webhooks: list[tuple[str, str]]) -> ASGIApp:
         Route("/v1/{path:path}", Api(sim, courier, faults).respond, methods=METHODS),
         Mount("/_sim/static", StaticFiles(directory=STATIC)),
         *controls.routes(),
-        *Site(sim, courier).routes(),
+        *page_routes(sim, courier),
     ]
     return _RawConnection(Starlette(routes=routes, lifespan=lifespan))
 

@@ -8,7 +8,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tests.stripe_simulator import contract, rendering
+from tests.stripe_simulator import rendering
+from tests.stripe_simulator.contract.annotations import API_VERSION
 from tests.stripe_simulator.delivery import MODES, Courier
 from tests.stripe_simulator.errors import StripeError
 from tests.stripe_simulator.faults import KINDS, Fault, Faults
@@ -61,7 +62,7 @@ class Controls:
         ]
 
     def health(self, _: Obj) -> Obj:
-        return {"status": "ok", "api_version": contract.API_VERSION, "idle": self.courier.is_idle()}
+        return {"status": "ok", "api_version": API_VERSION, "idle": self.courier.is_idle()}
 
     def complete(self, asked: Obj) -> Obj:
         """Pay as the person on the Checkout page would; 402 with Stripe's error if refused."""
@@ -162,7 +163,7 @@ class Controls:
             id=new_id("event"),
             type=asked["type"],
             created=sim.wall_now(),
-            api_version=contract.API_VERSION,
+            api_version=API_VERSION,
             request={"id": None, "idempotency_key": None},
         )
         event["data"] = {"object": subject}

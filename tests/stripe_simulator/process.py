@@ -57,7 +57,7 @@ def launch(
         command += ["--webhook-secret", webhook_secret]
     if not strict:
         command.append("--no-strict")
-    return subprocess.Popen(command, cwd=ROOT)  # noqa: S603 (our own command)
+    return subprocess.Popen(command, cwd=ROOT)
 
 
 def wait_until_ready(

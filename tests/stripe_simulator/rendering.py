@@ -193,9 +193,11 @@ def _expand(sim: Simulator, node: Any, steps: list[str], path: str) -> None:
     if isinstance(node, list):
         for element in node:
             _expand(sim, element, steps, path)
-        return
-    if not isinstance(node, dict):
-        return
+    elif isinstance(node, dict):
+        _expand_field(sim, node, steps, path)
+
+
+def _expand_field(sim: Simulator, node: Obj, steps: list[str], path: str) -> None:
     head, *rest = steps
     if head not in node and path in NESTED_INCLUDABLE:
         node[head] = copy.deepcopy(NESTED_INCLUDABLE[path])

@@ -6,7 +6,8 @@ import re
 from typing import Any
 from urllib.parse import parse_qsl
 
-from tests.stripe_simulator.contract import Endpoint, Mismatch
+from tests.stripe_simulator.contract.catalogue import Endpoint
+from tests.stripe_simulator.contract.parameters import Mismatch
 from tests.stripe_simulator.errors import StripeError
 from tests.stripe_simulator.simulator import DAY, Simulator
 from tests.stripe_simulator.store import Obj

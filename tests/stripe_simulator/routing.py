@@ -66,7 +66,7 @@ def within(moment: int | None, wanted: Any) -> bool:
         return True
     if isinstance(wanted, int):
         return moment == wanted
-    return (
+    return bool(
         moment > wanted.get("gt", -1)
         and moment >= wanted.get("gte", 0)
         and moment < wanted.get("lt", float("inf"))

@@ -9,7 +9,7 @@ from typing import Any
 from stripe._list_object import ListObject
 from stripe._stripe_object import StripeObject
 
-from tests.stripe_simulator import contract
+from tests.stripe_simulator.contract import annotations
 from tests.stripe_simulator.store import Obj
 
 # The SDK writes Optional both for "may be null" and for "may be absent". These are absent until
@@ -73,7 +73,7 @@ def empty_list(url: str) -> Obj:
 @cache
 def _template(kind: str) -> Obj:
     left_out = {"deleted", *ABSENT.get(kind, ())}
-    body = blank(contract.object_class(kind))
+    body = blank(annotations.object_class(kind))
     keep = PRESENT.get(kind)
     return {
         name: value
@@ -83,14 +83,17 @@ def _template(kind: str) -> Obj:
 
 
 def blank(owner: type[StripeObject]) -> Obj:
+    """An object of the SDK's class; it cannot read null where it wants a mapping of objects."""
+    mappings: list[str] = getattr(owner, "_inner_class_dicts", [])
     return {
         name: _neutral(annotation, declared_in)
-        for name, (annotation, declared_in) in contract.fields_of(owner).items()
+        for name, (annotation, declared_in) in annotations.fields_of(owner).items()
+        if name not in mappings
     }
 
 
 def _neutral(annotation: Any, owner: type) -> Any:
-    expected = contract.resolve(annotation, owner)
+    expected = annotations.resolve(annotation, owner)
     origin, arguments = typing.get_origin(expected), typing.get_args(expected)
     if origin is typing.Union:
         return None if type(None) in arguments else _neutral(arguments[0], owner)

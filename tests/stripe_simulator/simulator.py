@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.stripe_simulator import contract, ids, rendering
+from tests.stripe_simulator import ids, rendering
+from tests.stripe_simulator.contract.annotations import API_VERSION
+from tests.stripe_simulator.contract.responses import WITHOUT_ID, event_violations
 from tests.stripe_simulator.errors import missing
 from tests.stripe_simulator.shapes import shape
 from tests.stripe_simulator.store import Obj, Store
@@ -103,7 +105,7 @@ class Simulator:
     def emit(self, kind: str, subject: Obj, previous: Obj | None = None) -> Obj:
         """Record what happened, with the object as it is now."""
         data: Obj = {"object": rendering.render(self, subject)}
-        if kind in contract.WITHOUT_ID:
+        if kind in WITHOUT_ID:
             data["object"].pop("id", None)
         if previous:
             data["previous_attributes"] = copy.deepcopy(previous)
@@ -112,7 +114,7 @@ class Simulator:
             id=ids.new_id("event"),
             type=kind,
             created=self.wall_now(),
-            api_version=contract.API_VERSION,
+            api_version=API_VERSION,
             request=dict(self.request),
         )
         event["data"] = data
@@ -163,7 +165,7 @@ class Simulator:
                 },
             )
         if checked and self.settings.strict:
-            self.violations += contract.event_violations(event)
+            self.violations += event_violations(event)
 
 
 def _listens(endpoint: Obj, kind: str) -> bool:

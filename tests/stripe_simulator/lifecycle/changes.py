@@ -84,10 +84,14 @@ def read_changes(sim: Simulator, subscription: Obj, wanted: list[Obj]) -> list[C
                 old_price=old_price,
                 old_quantity=old_quantity,
                 new_price=None if sent.get("deleted") else new_price,
-                new_quantity=0 if sent.get("deleted") else int(sent.get("quantity", default)),
+                new_quantity=0 if sent.get("deleted") else _count(sent, default),
             )
         )
     return found
+
+
+def _count(sent: Obj, default: int) -> int:
+    return int(sent["quantity"]) if "quantity" in sent else default
 
 
 def write_parts(bill: Bill, parts: list[Part], invoice_items: list[str] | None = None) -> None:
@@ -171,9 +175,8 @@ def _restart(sim: Simulator, subscription: Obj, credits_: list[Part]) -> Obj:
     bill = open_update_bill(sim, subscription, "subscription_update")
     write_parts(bill, credits_)
     for item in items:
-        price = sim.find("price", item["price"])
         period = tuple(subscription["_sim"]["period"])
-        starting.write_period(sim, bill, price, item.get("quantity", 0), period, item=item)
+        starting.write_period(sim, bill, starting.sold_by(sim, item), period)
     _issue(sim, subscription, bill)
     return previous
 
@@ -297,13 +300,14 @@ def _set_end(sim: Simulator, subscription: Obj, params: Obj) -> Obj:
 
 def _set_settings(subscription: Obj, params: Obj) -> Obj:
     previous: Obj = {}
+    after: Any
     for name in ("automatic_tax", "trial_settings", "payment_settings", "pause_collection"):
         if name not in params:
             continue
         sent = params[name]
-        before = subscription[name]
+        before: Any = subscription[name]
         if name == "automatic_tax":
-            after: Any = starting.tax_settings(enabled=bool(sent["enabled"]))
+            after = starting.tax_settings(enabled=bool(sent["enabled"]))
         elif name == "pause_collection":
             after = {"resumes_at": None, **sent} if sent else None
         else:

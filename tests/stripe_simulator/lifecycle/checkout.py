@@ -135,12 +135,12 @@ def complete(sim: Simulator, session: Obj, buyer: Buyer) -> Obj:
     if buyer.promotion_code:
         apply_promotion(sim, session, buyer.promotion_code)
     verdict = _bank_says(buyer)
-    if verdict.status == "failed" and _takes_method(session):
+    if verdict.status == "failed" and takes_method(session):
         _decline(sim, session, buyer, verdict)
     is_trial = session["mode"] == "subscription" and session["amount_total"] == 0
     with sim.sequence(CHECKOUT_TRIAL if is_trial else CHECKOUT_PAID):
         customer = _claim_customer(sim, session, buyer)
-        method = _save_method(sim, customer, buyer) if _takes_method(session) else None
+        method = _save_method(sim, customer, buyer) if takes_method(session) else None
         session |= {"status": "complete", "url": None}
         _COMPLETIONS[session["mode"]](sim, session, customer, method, verdict)
         session["customer_details"] = _details(customer, buyer)
@@ -205,7 +205,8 @@ def _pay_once(
 def _save_for_later(
     sim: Simulator, session: Obj, customer: Obj, method: Obj | None, verdict: Verdict
 ) -> None:
-    assert method is not None and verdict.status != "failed"
+    assert method is not None
+    assert verdict.status != "failed"
     _set_up(sim, session, customer, method, keep=True)
 
 
@@ -265,7 +266,7 @@ def _decline(sim: Simulator, session: Obj, buyer: Buyer, verdict: Verdict) -> No
     raise verdict.refusal()
 
 
-def _takes_method(session: Obj) -> bool:
+def takes_method(session: Obj) -> bool:
     if session["mode"] == "subscription" and not session["amount_total"]:
         return bool(session["payment_method_collection"] != "if_required")
     return session["mode"] == "setup" or bool(session["amount_total"])
@@ -454,8 +455,7 @@ def _quote(sim: Simulator, session: Obj, address: Obj | None) -> Bill:
         payer = {**(payer or {"tax_exempt": "none"}), "address": _address(address)}
     enabled = session["automatic_tax"]["enabled"]
     if session["mode"] == "subscription":
-        bill = subscriptions.quote(sim, payer, offer, automatic_tax=enabled)
-        return bill
+        return subscriptions.quote(sim, payer, offer, automatic_tax=enabled)
     bill = invoices.open_bill(
         sim, payer, offer.currency, "manual",
         automatic_tax=subscriptions.tax_settings(enabled=enabled),

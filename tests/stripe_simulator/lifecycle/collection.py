@@ -151,7 +151,8 @@ def _next_attempt(sim: Simulator, invoice: Obj, subscription: Obj | None) -> int
     ended = subscription is not None and subscription["status"] in standing.ENDED
     if unretried or ended or done > len(waits) or done == 0:
         return None
-    return sim.now(invoice) + waits[done - 1] * DAY
+    moment: int = sim.now(invoice) + waits[done - 1] * DAY
+    return moment
 
 
 def _give_up(sim: Simulator, subscription: Obj) -> None:

@@ -3,9 +3,9 @@
 from decimal import Decimal
 from typing import Any
 
-from tests.stripe_simulator.periods import add_months
 from tests.stripe_simulator.errors import StripeError, missing
 from tests.stripe_simulator.money import rounded
+from tests.stripe_simulator.periods import add_months
 from tests.stripe_simulator.simulator import Simulator
 from tests.stripe_simulator.store import Obj
 

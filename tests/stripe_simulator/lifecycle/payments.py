@@ -4,7 +4,6 @@ from typing import Any
 
 from tests.stripe_simulator import ids
 from tests.stripe_simulator.lifecycle.cards import Verdict
-from tests.stripe_simulator.shapes import shape
 from tests.stripe_simulator.simulator import Simulator
 from tests.stripe_simulator.store import Obj
 
@@ -80,7 +79,7 @@ def fail(sim: Simulator, intent: Obj, verdict: Verdict, charge: Obj | None) -> N
 
 
 def is_waiting(intent: Obj) -> bool:
-    return intent["status"] == "processing"
+    return bool(intent["status"] == "processing")
 
 
 def settle_debit(sim: Simulator, intent: Obj, *, succeeds: bool) -> None:
@@ -112,7 +111,7 @@ def refund(sim: Simulator, charge: Obj, amount: int, **values: Any) -> Obj:
         currency=charge["currency"],
         payment_intent=charge["payment_intent"],
         status="succeeded",
-        created=_charge_time(sim, charge),
+        created=sim.now(charge),
         destination_details={
             "card": {
                 "reference_status": "pending",
@@ -242,16 +241,8 @@ def _outcome(verdict: Verdict | None) -> Obj:
 def _details(method: Obj) -> Obj:
     """The charge's copy of the card or account: its public marks only."""
     kind = method["type"]
-    block = method[kind]
-    empty = shape("charge")
-    if kind == "us_bank_account":
-        names = ("account_holder_type", "account_type", "bank_name", "fingerprint", "last4",
-                 "routing_number")  # fmt: skip
-        return {"type": kind, kind: {**{name: block[name] for name in names}, **_DEBIT}}
-    assert empty["payment_method_details"] is None
-    names = ("brand", "checks", "country", "exp_month", "exp_year", "fingerprint", "funding",
-             "last4")  # fmt: skip
-    return {"type": kind, kind: {**_CARD, **{name: block[name] for name in names}}}
+    names, more = _PUBLIC_MARKS[kind]
+    return {"type": kind, kind: {**more, **{name: method[kind][name] for name in names}}}
 
 
 _DEBIT: Obj = {"payment_reference": None}
@@ -268,5 +259,14 @@ _CARD: Obj = {
 }
 
 
-def _charge_time(sim: Simulator, charge: Obj) -> int:
-    return sim.now(charge)
+_PUBLIC_MARKS: dict[str, tuple[tuple[str, ...], Obj]] = {
+    "card": (
+        ("brand", "checks", "country", "exp_month", "exp_year", "fingerprint", "funding", "last4"),
+        _CARD,
+    ),
+    "us_bank_account": (
+        ("account_holder_type", "account_type", "bank_name", "fingerprint", "last4",
+         "routing_number"),
+        _DEBIT,
+    ),
+}  # fmt: skip

@@ -9,6 +9,7 @@ from tests.stripe_simulator.errors import StripeError
 from tests.stripe_simulator.lifecycle import changes, checkout, invoices, standing, subscriptions
 from tests.stripe_simulator.lifecycle.invoices import Bill
 from tests.stripe_simulator.lifecycle.proration import Change, prorate
+from tests.stripe_simulator.lifecycle.subscriptions import Sold
 from tests.stripe_simulator.money import amount_of
 from tests.stripe_simulator.periods import add_interval
 from tests.stripe_simulator.routing import metadata_of
@@ -141,9 +142,8 @@ def _write_next(
 ) -> None:
     for change in _everything(sim, subscription, found):
         if change.new_price is not None:
-            subscriptions.write_period(
-                sim, bill, change.new_price, change.new_quantity, period, item=change.item
-            )
+            sold = Sold(price=change.new_price, quantity=change.new_quantity, item=change.item)
+            subscriptions.write_period(sim, bill, sold, period)
 
 
 def _everything(sim: Simulator, subscription: Obj, found: list[Change]) -> list[Change]:

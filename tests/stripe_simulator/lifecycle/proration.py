@@ -73,7 +73,7 @@ def prorate(
 
 def _named(sim: Simulator, price: Obj, quantity: int) -> str:
     name: str = sim.find("product", price["product"])["name"]
-    return name if quantity == 1 else f"{quantity} × {name}"
+    return name if quantity == 1 else f"{quantity} x {name}"
 
 
 def _day(at: int) -> str:

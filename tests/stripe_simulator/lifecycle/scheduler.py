@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from tests.stripe_simulator.errors import StripeError
 from tests.stripe_simulator.lifecycle import checkout, collection, invoices, standing
+from tests.stripe_simulator.lifecycle.cards import verdict_of
 from tests.stripe_simulator.lifecycle.sequences import RENEWAL_PAID
 from tests.stripe_simulator.simulator import Simulator
 from tests.stripe_simulator.store import Obj
@@ -107,7 +108,7 @@ def _finalization(sim: Simulator, key: str) -> Callable[[], None]:
 
 def _would_succeed(sim: Simulator, invoice: Obj) -> bool:
     method = collection.method_for(sim, invoice)
-    return collection.verdict_of(sim, method).status == "succeeded"
+    return verdict_of(sim, method).status == "succeeded"
 
 
 def _retries(sim: Simulator, clock: str | None) -> Iterator[Due]:

@@ -29,6 +29,15 @@ class Offer:
         return terms
 
 
+@dataclass(frozen=True, kw_only=True)
+class Sold:
+    """A price in a quantity, and the subscription item that stands for it."""
+
+    price: Obj
+    quantity: int
+    item: Obj | None = None
+
+
 def read_offer(sim: Simulator, customer: Obj | None, params: Obj) -> Offer:
     """The items of a request; raises Stripe's refusals for what cannot be sold together."""
     wanted = params.get("items") or []
@@ -90,22 +99,17 @@ def quote(sim: Simulator, customer: Obj | None, offer: Offer, *, automatic_tax: 
     bill.discounts = list(offer.discounts)
     end = offer.trial_end or add_interval(moment, offer.recurring)
     for price, quantity, _ in offer.lines:
-        write_period(sim, bill, price, quantity, (moment, end), trial=bool(offer.trial_end))
+        sold = Sold(price=price, quantity=quantity)
+        write_period(sim, bill, sold, (moment, end), trial=bool(offer.trial_end))
     invoices.total(sim, bill)
     return bill
 
 
 def write_period(
-    sim: Simulator,
-    bill: Bill,
-    price: Obj,
-    quantity: int,
-    period: tuple[int, int],
-    *,
-    item: Obj | None = None,
-    trial: bool = False,
+    sim: Simulator, bill: Bill, sold: Sold, period: tuple[int, int], *, trial: bool = False
 ) -> None:
     """The line for one price over one period, in advance; nothing is due during a trial."""
+    price, quantity, item = sold.price, sold.quantity, sold.item
     name = sim.find("product", price["product"])["name"]
     metered = price["recurring"]["usage_type"] == "metered"
     if trial:
@@ -119,7 +123,7 @@ def write_period(
     invoices.add_line(
         bill,
         amount,
-        f"{count} × {name} {_each(price, bill.invoice['currency'])}",
+        f"{count} x {name} {_each(price, bill.invoice['currency'])}",
         price=price,
         item=item,
         period=period,
@@ -153,6 +157,11 @@ def start(
     if subscription["_sim"].pop("unannounced", False):
         sim.emit("customer.subscription.created", subscription)
     return subscription
+
+
+def sold_by(sim: Simulator, item: Obj) -> Sold:
+    price = sim.find("price", item["price"])
+    return Sold(price=price, quantity=item.get("quantity", 0), item=item)
 
 
 def tax_settings(*, enabled: bool) -> Obj:
@@ -265,11 +274,7 @@ def _bill_first_period(
     bill.discounts = running_discounts(sim, subscription, sim.now(customer))
     period = tuple(subscription["_sim"]["period"])
     for item in standing.items_of(sim, subscription):
-        price = sim.find("price", item["price"])
-        write_period(
-            sim, bill, price, item.get("quantity", 0), period, item=item,
-            trial=bool(offer.trial_end),
-        )  # fmt: skip
+        write_period(sim, bill, sold_by(sim, item), period, trial=bool(offer.trial_end))
     invoices.total(sim, bill)
     _check_tax_location(bill)
     invoice = invoices.keep(

@@ -1,15 +1,89 @@
-"""Routes of the hosted pages."""
+"""The hosted pages: plain forms over the same verbs that the API and the controls use."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+from jinja2 import Environment, FileSystemLoader, select_autoescape
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from tests.stripe_simulator.delivery import Courier
+from tests.stripe_simulator.errors import StripeError
 from tests.stripe_simulator.simulator import Simulator
 
+TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=select_autoescape(),
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+# form-action stays open: Checkout answers a form with a redirect to the seller's own site.
+POLICY = (
+    "default-src 'none'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+    "form-action *; base-uri 'none'; frame-ancestors 'none'"
+)
 
-class Site:
-    def __init__(self, sim: Simulator, courier: Courier) -> None:
-        self.sim = sim
-        self.courier = courier
 
-    def routes(self) -> list[Route]:
-        return []
+@dataclass(frozen=True, kw_only=True)
+class Visit:
+    """One request for a page: what it names in its path and query, what it sends in its form."""
+
+    method: str
+    path: dict[str, str]
+    query: dict[str, str]
+    form: dict[str, str]
+
+
+Page = Callable[[Simulator, Visit], Response]
+
+
+def page(sim: Simulator, courier: Courier, path: str, show: Page, *methods: str) -> Route:
+    """A route whose page works under the simulator's lock, as one unit."""
+
+    def work(visit: Visit) -> Response:
+        with sim.lock:
+            try:
+                response = show(sim, visit)
+            except StripeError as refused:
+                sim.store.rollback()
+                response = message("Nothing to see here", str(refused), status=refused.status)
+            except Exception as bug:
+                sim.store.rollback()
+                sim.violations.append(f"{visit.method} {path} crashed: {bug!r}")
+                raise
+            sim.store.commit()
+        courier.wake()
+        return response
+
+    async def respond(request: Request) -> Response:
+        text = (await request.body()).decode("utf-8", "replace")
+        visit = Visit(
+            method=request.method,
+            path=dict(request.path_params),
+            query=dict(request.query_params),
+            form=dict(parse_qsl(text, keep_blank_values=True)),
+        )
+        return await run_in_threadpool(work, visit)
+
+    return Route(path, respond, methods=list(methods or ("GET", "POST")))
+
+
+def html(name: str, status: int = 200, **context: Any) -> Response:
+    text = TEMPLATES.get_template(name).render(**context)
+    headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-store"}
+    return HTMLResponse(text, status, headers)
+
+
+def message(
+    title: str, text: str, *, link: str | None = None, link_text: str = "", status: int = 200
+) -> Response:
+    return html("message.html", status, title=title, text=text, link=link, link_text=link_text)
+
+
+def redirect(url: str) -> Response:
+    return RedirectResponse(url, 303)

@@ -1,6 +1,6 @@
 """The event log and the endpoints that listen to it."""
 
-from tests.stripe_simulator import contract
+from tests.stripe_simulator.contract.annotations import API_VERSION
 from tests.stripe_simulator.errors import StripeError
 from tests.stripe_simulator.ids import random_text
 from tests.stripe_simulator.resources.catalog import bury
@@ -93,7 +93,7 @@ def add_endpoint(
 def version_for(listener: Obj) -> str:
     """An endpoint without a pinned version gets the account's default."""
     pinned: str | None = listener["api_version"]
-    return pinned or contract.API_VERSION
+    return pinned or API_VERSION
 
 
 def _endpoint(call: Call) -> Obj:

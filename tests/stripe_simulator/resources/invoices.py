@@ -95,7 +95,7 @@ def delete(call: Call) -> Obj:
 @endpoint("GET", "/v1/invoices/{invoice}/lines")
 def lines(call: Call) -> Obj:
     found = _invoice(call)["lines"]["data"]
-    return paginate(found, call.params, call.url, lambda line: dict(line))
+    return paginate(found, call.params, call.url, dict)
 
 
 @endpoint("POST", "/v1/invoices/{invoice}/finalize")

@@ -1,0 +1,1 @@
+"""The installed Stripe SDK is the specification: its endpoints, parameters and response types."""
