@@ -38,13 +38,18 @@ def send_directly(mail: Mail) -> None:
     transaction.on_commit(message.send, robust=True)
 
 
-class _PostOffice:
-    put: Callable[[Mail], None] = staticmethod(send_directly)
+PostOffice = Callable[[Mail], None]
 
 
-def bind_post_office(put: Callable[[Mail], None] | None) -> None:
-    """None goes back to sending directly."""
-    _PostOffice.put = staticmethod(send_directly if put is None else put)
+class _Bound:
+    put: PostOffice = staticmethod(send_directly)
+
+
+def bind_post_office(put: PostOffice | None) -> PostOffice:
+    """Returns the former one; None goes back to sending directly."""
+    former = _Bound.put
+    _Bound.put = staticmethod(send_directly if put is None else put)
+    return former
 
 
 def invitation(invitation: Invitation, secret: str) -> None:
@@ -97,7 +102,7 @@ def _put(
     context: dict[str, Any],
 ) -> None:
     everything = context | {"organization": organization, "subject": subject}
-    _PostOffice.put(
+    _Bound.put(
         Mail(
             key=key,
             organization=organization,
