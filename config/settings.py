@@ -72,6 +72,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "orgs.preferences.PreferencesMiddleware",
     "orgs.middleware.CurrentOrganizationMiddleware",
     "config.error_pages.DomainErrorMiddleware",
     "axes.middleware.AxesMiddleware",  # last, as its documentation asks

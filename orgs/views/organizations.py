@@ -13,6 +13,7 @@ from orgs.exceptions import DomainError
 from orgs.forms import CloseForm, DescriptionForm, ProfileForm, SlugForm, TeamForm
 from orgs.models import Organization, User
 from orgs.organizations import Description
+from orgs.preferences import remember_language
 from orgs.requests import OrgRequest, PersonRequest
 from orgs.views.refusals import explained
 
@@ -102,8 +103,10 @@ def profile(request: PersonRequest) -> HttpResponse:
     form = ProfileForm(request.POST or None, initial=_described(request.user))
     if request.method == "POST" and form.is_valid():
         User.objects.filter(pk=request.user.pk).update(**form.cleaned_data)
+        response = redirect("orgs:profile")
+        remember_language(response, form.cleaned_data["language"])
         messages.success(request, _("Saved."))
-        return redirect("orgs:profile")
+        return response
     status = 422 if form.is_bound else 200
     return render(request, "orgs/profile.html", {"form": form}, status=status)
 

@@ -231,29 +231,33 @@ def test_a_veto_keeps_the_person_out_and_the_invitation_open():
 def test_of_two_parallel_acceptances_one_wins():
     invitation = InvitationFactory.create()
     invited = UserFactory.create(email=invitation.email)
-    together = threading.Barrier(2, timeout=10)
-    outcomes = []
 
-    def accept():
-        try:
-            together.wait()
-            members.accept(invitation.secret, user=invited)
-            outcomes.append("joined")
-        except (InvitationInvalid, AlreadyMember):
-            outcomes.append("refused")
-        finally:
-            connection.close()
+    outcomes = at_once(*[lambda: joined(invitation, invited)] * 2)
 
-    threads = [threading.Thread(target=accept) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(20)
-
-    assert sorted(outcomes) == ["joined", "refused"]
+    assert sorted(outcomes) == ["invitation_invalid", "joined"]
     assert (
         Membership.objects.filter(user=invited, organization=invitation.organization).count() == 1
     )
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_people_at_the_last_seat_one_gets_it():
+    """Hobby has five seats."""
+    organization = OrganizationFactory.create()
+    for _ in range(3):
+        MembershipFactory.create(organization=organization)
+    offers = [InvitationFactory.create(organization=organization) for _ in range(2)]
+    invited = [UserFactory.create(email=offer.email) for offer in offers]
+
+    outcomes = at_once(
+        *(
+            lambda offer=offer, person=person: joined(offer, person)
+            for offer, person in zip(offers, invited, strict=True)
+        )
+    )
+
+    assert sorted(outcomes) == ["joined", "quota_exceeded"]
+    assert organization.memberships.count() == 5
 
 
 def test_the_link_leads_to_our_site_whatever_host_the_request_named(
@@ -335,6 +339,35 @@ class Full(DomainError):
     """As quotas would refuse."""
 
     status = 402
+
+
+def joined(invitation, person):
+    """What came of it: joined, or the code of the refusal."""
+    try:
+        members.accept(invitation.secret, user=person)
+    except DomainError as refusal:
+        return refusal.code
+    return "joined"
+
+
+def at_once(*acts):
+    """Each act in a thread of its own, on a connection of its own, after a common start."""
+    together = threading.Barrier(len(acts), timeout=10)
+    outcomes = []
+
+    def run(act):
+        try:
+            together.wait()
+            outcomes.append(act())
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run, args=(act,)) for act in acts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    return outcomes
 
 
 def html_of(message):
