@@ -1,5 +1,5 @@
-"""Django's admin for billing: one module per subject."""
+"""Staff's views of billing."""
 
-from billing.admin import plans
+from billing.admin import operations, plans
 
-__all__ = ["plans"]
+__all__ = ["operations", "plans"]

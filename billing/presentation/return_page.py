@@ -111,5 +111,5 @@ def _to_billing(visit: Visit, *, primary: bool = False) -> Action:
 
 
 def _here(view: str, visit: Visit, **more: int) -> str:
-    query = urlencode({"session_id": visit.session_id} | more)
+    query = urlencode({"session_id": visit.session_id, **more})
     return f"{reverse(view, kwargs={'slug': visit.slug})}?{query}"
