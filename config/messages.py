@@ -116,5 +116,5 @@ def _strings(po: bytes) -> list[bytes]:
     return [line for line in po.splitlines() if not line.startswith((b"#", b'"POT-', b'"Gen'))]
 
 
-def _is_complete(string: str | tuple[str, ...] | list[str]) -> bool:
-    return bool(string) if isinstance(string, str) else all(string)
+def _is_complete(string: str | tuple[str, ...] | list[str] | None) -> bool:
+    return all(string) if isinstance(string, (tuple, list)) else bool(string)

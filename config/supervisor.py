@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from config.embedded.processes import die_with_parent, tail, wait_for
@@ -91,7 +92,7 @@ class Supervisor:
         for child in self._children.values():
             _signal_group(child, signal.SIGKILL)
             child.wait()
-            wait_for(lambda group=child.pid: not _is_alive(group), seconds=2)
+            wait_for(partial(_is_gone, child.pid), seconds=2)
 
 
 def _signal_group(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
@@ -101,12 +102,12 @@ def _signal_group(child: subprocess.Popen[bytes], number: signal.Signals) -> Non
         return
 
 
-def _is_alive(group: int) -> bool:
+def _is_gone(group: int) -> bool:
     try:
         os.killpg(group, 0)
     except (ProcessLookupError, PermissionError):
-        return False
-    return True
+        return True
+    return False
 
 
 def _describe(code: int) -> str:

@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 import sys
+import time
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,9 @@ import environ
 
 from config.embedded import BASE_DIR
 from config.embedded.places import write_private
+
+
+STARTED = time.monotonic()  # manage.py imports this module first
 
 
 @dataclass(frozen=True)

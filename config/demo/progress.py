@@ -10,12 +10,6 @@ from rich.console import Console
 class Progress:
     def __init__(self) -> None:
         self.console = Console(highlight=False)
-        self._started = time.monotonic()
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds since the command started."""
-        return time.monotonic() - self._started
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:

@@ -2,10 +2,11 @@
 
 import json
 import os
+import time
 from typing import Any
 
 from config.demo import sample_data
-from config.demo.environment import DemoEnvironment
+from config.demo.environment import STARTED, DemoEnvironment
 from config.demo.progress import Progress
 from config.embedded.places import write_private
 
@@ -18,7 +19,7 @@ def write(demo: DemoEnvironment) -> None:
 def show(demo: DemoEnvironment, progress: Progress) -> None:
     print_line = progress.console.print
     print_line()
-    print_line(f"[bold]Ready in {progress.elapsed:.1f} s[/]: {demo.base_url}")
+    print_line(f"[bold]Ready in {time.monotonic() - STARTED:.1f} s[/]: {demo.base_url}")
     if demo.simulator_url:
         print_line(f"Stripe simulator: {demo.simulator_url}")
     else:
@@ -29,7 +30,7 @@ def show(demo: DemoEnvironment, progress: Progress) -> None:
     print_line()
     for login in sample_data.logins(demo):
         who = f"{login['role']} of {login['organization']}" if login["organization"] else "staff"
-        print_line(f"  {login['email']:<24} {login['password']:<16} {who}", markup=False)
+        print_line(f"  {login['email']:<30} {login['password']:<18} {who}", markup=False)
     print_line()
     print_line(f"For scripts: {demo.summary}", soft_wrap=True)
     print_line("Ctrl-C stops everything; `make reset` drops the data.")
