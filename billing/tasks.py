@@ -1,6 +1,7 @@
 """Celery's door: thin, short, safe to repeat. Periods are in `config/schedule.py`."""
 
-from typing import Any
+import time
+from typing import Any, Final
 from uuid import UUID
 
 import structlog
@@ -21,12 +22,18 @@ from orgs.signals import organization_created
 
 logger = structlog.get_logger(__name__)
 
-_BUSY_AGAIN_SECONDS = 1
+_BUSY_AGAIN_SECONDS: Final = 0.3
+# After a failed publish the broker is left alone for a while: an acknowledgement must stay quick.
+_BROKER_REST_SECONDS: Final = 10.0
+
+
+class _Broker:
+    rests_until = 0.0
 
 
 @shared_task
 def process_customer(customer_id: str) -> None:
-    """Drain one customer's inbox; a busy customer is tried again in a second."""
+    """Drain one customer's inbox; a busy customer is tried again in a moment."""
     drained = processing.drain(customer_id)
     while drained.more and drained.done:
         drained = processing.drain(customer_id)
@@ -120,9 +127,12 @@ def _after_commit(task: Any, *args: str) -> None:
     """The broker may be away: the rows are durable, and the sweepers repeat what was lost."""
 
     def publish() -> None:
+        if time.monotonic() < _Broker.rests_until:
+            return
         try:
             task.apply_async(args, retry=False)
         except Exception as error:  # noqa: BLE001  kombu raises the transport's own kinds
+            _Broker.rests_until = time.monotonic() + _BROKER_REST_SECONDS
             logger.warning("celery.broker_unavailable", task=task.name, error=type(error).__name__)
 
     transaction.on_commit(publish, robust=True)

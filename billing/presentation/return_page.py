@@ -111,5 +111,6 @@ def _to_billing(visit: Visit, *, primary: bool = False) -> Action:
 
 
 def _here(view: str, visit: Visit, **more: int) -> str:
-    query = urlencode({"session_id": visit.session_id, **more})
+    parameters: dict[str, str | int] = {"session_id": visit.session_id, **more}
+    query = urlencode(parameters)
     return f"{reverse(view, kwargs={'slug': visit.slug})}?{query}"
