@@ -8,7 +8,7 @@ class OrgsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from orgs import checks, receivers  # noqa: F401  importing them registers them
+        from orgs import checks, openapi, receivers  # noqa: F401  importing them registers them
 
 
 class StaffAdminConfig(admin.AdminConfig):

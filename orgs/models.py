@@ -33,7 +33,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     """A person. The e-mail address is the login; every user owns one personal organization."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    email = models.EmailField(_("e-mail"), max_length=254)
+    email = models.EmailField(_("e-mail"), max_length=254, unique=True)
     name = models.CharField(_("name"), max_length=150, blank=True)
     language = models.CharField(_("language"), max_length=10, default="en")
     time_zone = models.CharField(_("time zone"), max_length=64, default="UTC")
@@ -51,7 +51,7 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(Lower("email"), name="user_email_unique"),
+            # Lower case only, so that the unique column is blind to case.
             models.CheckConstraint(condition=Q(email=Lower("email")), name="user_email_lower"),
         ]
 
