@@ -43,7 +43,7 @@ reset: $(INSTALLED) ## Drop the demo's data, and the tests' databases
 
 .PHONY: test
 test: $(INSTALLED) browser ## Run every test, with coverage; BROWSER=none leaves the browser out
-	@$(BIN)/pytest --create-db -n $(WORKERS) --cov --cov-report=term $(PYTEST)
+	@$(BIN)/pytest --create-db -n $(WORKERS) --dist loadgroup --cov --cov-report=term $(PYTEST)
 
 .PHONY: check
 check: $(INSTALLED) ## Run every check that is not a test

@@ -19,7 +19,6 @@ import environ
 from config.embedded import BASE_DIR
 from config.embedded.places import write_private
 
-
 STARTED = time.monotonic()  # manage.py imports this module first
 
 
