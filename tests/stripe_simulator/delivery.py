@@ -174,9 +174,11 @@ class Courier:
         return self._record(key, event, self._post(event, listener))
 
     def _parts(self, owed: Obj) -> tuple[Obj, Obj]:
-        event = rendering.render(self._sim, self._sim.find("event", owed["event"]))
+        stored = self._sim.find("event", owed["event"])
+        event = rendering.render(self._sim, stored)
         listener = self._sim.find("webhook_endpoint", owed["endpoint"])
-        event["api_version"] = event.get("api_version") and version_for(listener)
+        if not stored.get("_sim", {}).get("forged"):
+            event["api_version"] = version_for(listener)
         return event, dict(listener)
 
     def _post(self, event: Obj, listener: Obj) -> int:

@@ -142,7 +142,9 @@ class Simulator:
                 self.record_event(event)
 
     def record_event(self, event: Obj, *, checked: bool = True) -> None:
-        """Store an event and owe it to every endpoint that listens."""
+        """Store an event and owe it to every endpoint that listens; a forged one as it is."""
+        if not checked:
+            event["_sim"] = {"forged": True}
         owed = [
             endpoint
             for endpoint in self.store.where("webhook_endpoint", status="enabled")

@@ -280,15 +280,15 @@ def _set_end(sim: Simulator, subscription: Obj, params: Obj) -> Obj:
         canceled = moment if wanted["cancel_at"] else None
         wanted["canceled_at"] = canceled
         reason = "cancellation_requested" if canceled else None
-        details = {**subscription["cancellation_details"], "reason": reason}
+        details: Obj = {**subscription["cancellation_details"], "reason": reason}
         if not canceled:
-            details |= {"comment": None, "feedback": None}
+            details = {**details, "comment": None, "feedback": None}
         wanted["cancellation_details"] = details
     sent = params.get("cancellation_details")
     if sent:
-        details = wanted.get("cancellation_details", subscription["cancellation_details"])
+        stated: Obj = wanted.get("cancellation_details") or subscription["cancellation_details"]
         wanted["cancellation_details"] = {
-            **details,
+            **stated,
             **{name: value or None for name, value in sent.items()},
         }
     previous = {

@@ -134,6 +134,7 @@ def complete(sim: Simulator, session: Obj, buyer: Buyer) -> Obj:
         raise StripeError(f"This Checkout Session is {session['status']}.")
     if buyer.promotion_code:
         apply_promotion(sim, session, buyer.promotion_code)
+    refresh_totals(sim, session, buyer.address)
     verdict = _bank_says(buyer)
     if verdict.status == "failed" and takes_method(session):
         _decline(sim, session, buyer, verdict)
