@@ -3,7 +3,7 @@
 from django import forms
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
@@ -64,9 +64,6 @@ def start(request: OrgRequest, slug: str) -> HttpResponse:
 @requires(Capability.BILLING_MANAGE)
 def returned(request: OrgRequest, slug: str) -> HttpResponse:
     """Settles the session they come back with, so that who paid never sees the free plan (B4)."""
-    if "cancelled" in request.GET:
-        messages.info(request, _("You left the payment page. Nothing was charged."))
-        return redirect("billing:settings", slug=slug)
     return render(request, "billing/return.html", {"outcome": _outcome(request, slug)})
 
 

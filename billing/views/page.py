@@ -31,6 +31,7 @@ def page(request: OrgRequest, slug: str) -> HttpResponse:
     context = {
         "page": billing_page.of(request.organization, _terms(request)),
         "may_pay": Capability.BILLING_MANAGE in request.capabilities,
+        "was_cancelled": request.GET.get("checkout") == "cancelled",
         "support": contact_link(catalog.current().contacts.support),
     }
     return render(request, "billing/page.html", context)

@@ -1,0 +1,96 @@
+"""A real browser before real servers: pages, Celery worker, PostgreSQL, Redis and the simulator."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.conf import settings as django_settings
+from django.db import connection
+from playwright.sync_api import sync_playwright
+
+from billing import catalog
+from billing.catalog.apply import apply
+from billing.gateway import stripe_api
+from tests.browser.visitor import Visitor
+
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM_FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+WORKER_START_SECONDS = 30
+
+
+@pytest.fixture(scope="session", autouse=True)
+def orm_beside_playwright():
+    """Playwright's event loop runs in this thread, so Django would take every test for async."""
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+
+
+@pytest.fixture(scope="session")
+def chrome(chromium_path):
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium_path, args=list(CHROMIUM_FLAGS)
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def celery_worker(django_db_setup):
+    """A worker of its own process on the test's database; it says when it listens."""
+    server = os.environ["DATABASE_URL"].partition("?")
+    database = server[0].rpartition("/")[0] + "/" + connection.settings_dict["NAME"]
+    environment = os.environ | {
+        "DATABASE_URL": database + server[1] + server[2],
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+        "LOG_LEVEL": "INFO",
+    }
+    command = [sys.executable, "-m", "celery", "-A", "config.celery", "worker", "--pool", "solo"]
+    with subprocess.Popen(
+        [*command, "--loglevel", "INFO", "--without-gossip", "--without-mingle"],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as worker:
+        try:
+            for line in worker.stdout:
+                if b"ready." in line:
+                    break
+            else:
+                pytest.fail("The Celery worker did not start.")
+            yield worker
+        finally:
+            worker.terminate()
+
+
+@pytest.fixture
+def simulator(transactional_db, live_server, settings, stripe_simulator, celery_worker):
+    """Stripe, with the catalogue on sale and its webhooks coming to the pages under test."""
+    settings.SITE_URL = live_server.url
+    secret = django_settings.STRIPE_WEBHOOK_SECRETS[0]
+    stripe_simulator.set_webhook(f"{live_server.url}/webhooks/stripe", secret)
+    apply(catalog.current(), stripe_api, {})
+    stripe_simulator.wait_until_idle()
+    yield stripe_simulator
+    stripe_simulator.set_delivery("hold")
+
+
+@pytest.fixture
+def visitor(chrome, live_server):
+    """Somebody before a browser, who fails the test on a script error or a refused resource."""
+    context = chrome.new_context(base_url=live_server.url)
+    context.set_default_timeout(15_000)
+    visitor = Visitor(context.new_page())
+    yield visitor
+    context.close()
+    assert visitor.complaints == []
