@@ -1,6 +1,7 @@
 """Publishing without Stripe: the database becomes what the file says, once, and says so."""
 
 import json
+import tomllib
 from decimal import Decimal
 
 import pytest
@@ -150,6 +151,20 @@ def test_a_plan_that_returns_is_a_new_version(sold):
 
     versions = SubscriptionPlan.objects.filter(key="enterprise").order_by("version")
     assert [(plan.version, plan.is_on_sale) for plan in versions] == [(1, False), (2, True)]
+
+
+def test_a_meter_the_file_no_longer_has_loses_its_limits(sold):
+    document = tomllib.loads(sold.path.read_text())
+    del document["meters"]["ai_queries"], document["credit_packs"]
+    document["matrix"][0]["rows"].remove("ai_queries")
+    for plan in document["plans"].values():
+        del plan["limits"]["ai_queries"]
+    catalog = loading.parse(document, sold.path)
+
+    apply(catalog, None, {})
+
+    assert set(_limits("pro")) == {"storage", "members"}
+    assert differences(compare(catalog, None, {})) == []
 
 
 def test_another_catalogue_in_the_same_database_is_left_alone(sold):

@@ -163,10 +163,7 @@ def test_a_plan_no_longer_sold_is_archived_at_stripe_and_keeps_its_subscribers(
     stocked, stripe_simulator
 ):
     ids = _ids()
-    text = stocked.path.read_text()
-    start, end = text.index("[plans.pro]"), text.index("[plans.enterprise]")
-    packs, matrix = text.index("# --- Packs"), text.index("# --- The plan table")
-    stocked.path.write_text(text[:start] + text[end:packs] + text[matrix:])
+    _drop_pro(stocked)
 
     apply(loading.load(stocked.path), stripe_api, {})
 
@@ -174,6 +171,20 @@ def test_a_plan_no_longer_sold_is_archived_at_stripe_and_keeps_its_subscribers(
     assert {price["active"] for price in stripe_simulator.state("price")} == {False}
     assert all(SubscriptionPlan.objects.with_price_id(price_id).exists() for price_id in ids)
     assert not PlanPrice.objects.purchasable().exists()
+    assert differences(compare(loading.load(stocked.path), stripe_api, {})) == []
+
+
+def test_a_plan_sold_again_gets_prices_of_its_own_and_moves_no_older_subscriber(stocked):
+    ids, whole = _ids(), stocked.path.read_text()
+    _drop_pro(stocked)
+    apply(loading.load(stocked.path), stripe_api, {})
+    stocked.path.write_text(whole)
+
+    apply(loading.load(stocked.path), stripe_api, {})
+
+    assert _ids().isdisjoint(ids)
+    versions = {SubscriptionPlan.objects.with_price_id(price_id).get().version for price_id in ids}
+    assert versions == {1}
     assert differences(compare(loading.load(stocked.path), stripe_api, {})) == []
 
 
@@ -311,6 +322,13 @@ def test_the_command_publishes_and_then_says_that_all_agree(catalog_file, stripe
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("create hobby plan terms: file free, database -")
     assert lines[-1] == "suite: file and database and Stripe agree."
+
+
+def _drop_pro(file):
+    text = file.path.read_text()
+    start, end = text.index("[plans.pro]"), text.index("[plans.enterprise]")
+    packs, matrix = text.index("# --- Packs"), text.index("# --- The plan table")
+    file.path.write_text(text[:start] + text[end:packs] + text[matrix:])
 
 
 def _raise_the_price(file):
