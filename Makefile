@@ -17,7 +17,7 @@ INSTALLED := .venv/.installed
 APPS := orgs billing quotas config
 COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --universal \
 	--python-version 3.11 --custom-compile-command "make lock"
-TEMPLATES = $$(git ls-files --cached --others --exclude-standard 'templates/*.html' '*/templates/*.html')
+TEMPLATES = $$(find templates -name '*.html')
 
 # As a production host sets them: nothing here is a secret, and no server answers at these URLs.
 PRODUCTION := env DEBUG=0 DATABASE_URL=postgresql://check@127.0.0.1:1/check \
