@@ -89,7 +89,9 @@ class TokenForm(forms.Form):
 
     name = forms.CharField(label=_("What it is for"), max_length=80)
     scope = forms.ChoiceField(label=_("May"), choices=SCOPES)
-    days = forms.ChoiceField(label=_("Expires after"), choices=LIFETIMES, required=False)
+    days = forms.ChoiceField(
+        label=_("Expires after"), choices=LIFETIMES, required=False, initial="90"
+    )
 
     def scopes(self) -> tuple[str, ...]:
         return (tokens.READ,) if self.cleaned_data["scope"] == tokens.READ else tokens.SCOPES

@@ -3,6 +3,7 @@
 import csv
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from django.db.models import Q, QuerySet
 from django.http import HttpResponse, StreamingHttpResponse
@@ -12,6 +13,7 @@ from django.views.decorators.http import require_safe
 
 from orgs import audit_log
 from orgs.audit_log import Filter
+from orgs.audit_texts import changes_of, text_for
 from orgs.capabilities import Capability
 from orgs.decorators import requires
 from orgs.forms import AuditFilterForm
@@ -33,11 +35,15 @@ def page(request: OrgRequest, slug: str) -> HttpResponse:
     query.pop("before", None)
     context = {
         "form": form,
-        "entries": shown[:PAGE_LENGTH],
+        "rows": [_row(entry) for entry in shown[:PAGE_LENGTH]],
         "older": shown[PAGE_LENGTH - 1].pk if len(shown) > PAGE_LENGTH else None,
         "query": query.urlencode(),
     }
     return render(request, "orgs/audit.html", context)
+
+
+def _row(entry: AuditEntry) -> dict[str, Any]:
+    return {"entry": entry, "text": text_for(entry.action), "changes": changes_of(entry)}
 
 
 class _Echo:

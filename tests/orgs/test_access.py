@@ -236,6 +236,19 @@ def test_no_act_is_done_by_reading(name):
     assert response.status_code == 405
 
 
+@pytest.mark.parametrize("name", PAGES)
+def test_reading_a_page_writes_nothing(name):
+    organization = OrganizationFactory.create()
+    client = page_of(owner_of(organization))
+    client.get(url("members", organization))  # the plan is derived, the activity noted
+
+    with CaptureQueriesContext(connection) as captured:
+        client.get(url(name, organization)).getvalue()
+
+    verbs = {query["sql"].split()[0] for query in captured}
+    assert verbs <= {"SELECT", "SAVEPOINT", "RELEASE", "DECLARE", "FETCH", "CLOSE"}
+
+
 def test_what_a_form_does_not_offer_cannot_be_posted():
     organization = OrganizationFactory.create()
     owner = owner_of(organization)

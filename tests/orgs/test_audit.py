@@ -132,7 +132,7 @@ def test_older_entries_are_reached_page_by_page_without_gap_or_repeat():
     cursor: Any = ""
     while cursor is not None:
         response = client.get(url, {"action": "test.", "before": cursor})
-        seen += [entry.action for entry in response.context["entries"]]
+        seen += [row["entry"].action for row in response.context["rows"]]
         cursor = response.context["older"]
 
     assert seen == [f"test.n{number}" for number in reversed(range(120))]

@@ -1,0 +1,56 @@
+"""What the actions of the audit trail are called on pages; exports keep the action's own name."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.functional import Promise
+from django.utils.text import capfirst
+from django.utils.translation import gettext_lazy as _
+
+from orgs.models import AuditEntry
+
+_TEXTS: dict[str, str | Promise] = {
+    "organization.created": _("Organization created"),
+    "organization.described": _("Settings changed"),
+    "organization.slug_changed": _("Address changed"),
+    "organization.closed": _("Organization closed"),
+    "member.invited": _("Invitation sent"),
+    "member.joined": _("Joined"),
+    "member.left": _("Left"),
+    "member.removed": _("Member removed"),
+    "member.role_changed": _("Role changed"),
+    "invitation.revoked": _("Invitation withdrawn"),
+    "invitation.declined": _("Invitation declined"),
+    "ownership.handed_over": _("Ownership handed over"),
+    "api_key.issued": _("API key created"),
+    "api_key.revoked": _("API key revoked"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One field; None means that there was, or is, no value."""
+
+    field: str
+    before: Any
+    after: Any
+
+
+def register(texts: Mapping[str, str | Promise]) -> None:
+    """Floors above name their own actions when they start."""
+    _TEXTS.update(texts)
+
+
+def text_for(action: str) -> str:
+    """An action without a name is shown as its words: `grant.ended` becomes “Grant ended”."""
+    named = _TEXTS.get(action)
+    return str(named) if named is not None else capfirst(action.replace(".", " ").replace("_", " "))
+
+
+def changes_of(entry: AuditEntry) -> list[Change]:
+    before, after = entry.before or {}, entry.after or {}
+    return [
+        Change(field=field, before=before.get(field), after=after.get(field))
+        for field in sorted(before.keys() | after.keys())
+    ]
