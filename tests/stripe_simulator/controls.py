@@ -193,6 +193,7 @@ class Controls:
         self.sim.find("event", asked["event"], "event")
         for one in self.sim.store.where("_delivery", event=asked["event"]):
             one |= {"state": "due", "next_attempt": 0.0}
+            self.sim.owed[one["id"]] = None
         return {"event": asked["event"]}
 
     def add_fault(self, asked: Obj) -> Obj:
@@ -215,7 +216,7 @@ class Controls:
         return {"waiting": 0}
 
     def set_options(self, asked: Obj) -> Obj:
-        unknown = set(asked) - set(DEFAULT_OPTIONS)
+        unknown = set(asked) - (set(DEFAULT_OPTIONS) - {"id", "delivery"})
         if unknown:
             raise StripeError(f"Unknown options: {', '.join(sorted(unknown))}")
         self.sim.options.update(asked)
@@ -255,6 +256,7 @@ class Controls:
     def reset(self, _: Obj) -> Obj:
         """An empty account again; the endpoints of the command line stay."""
         self.sim.store.clear()
+        self.sim.owed.clear()
         self.sim.violations.clear()
         self.sim.requests.clear()
         self.faults.clear()

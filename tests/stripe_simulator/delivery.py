@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+import logging
 import random
 import threading
 import time
@@ -16,6 +17,8 @@ from tests.stripe_simulator.lifecycle import scheduler
 from tests.stripe_simulator.resources.events import version_for
 from tests.stripe_simulator.simulator import Simulator
 from tests.stripe_simulator.store import Obj
+
+logger = logging.getLogger("stripe_simulator")
 
 MODES = ("normal", "hold", "shuffle", "double", "drop")
 # Stripe retries for three days; the first waits are short so that a laptop sees them.
@@ -37,12 +40,16 @@ class Courier:
         self._client = httpx.Client(timeout=TIMEOUT, trust_env=False)
         self._thread = threading.Thread(target=self._run, name="courier", daemon=True)
         self._busy = False
+        self._seen = (-1, -1)
 
     @property
     def mode(self) -> str:
-        return str(self._sim.options.get("delivery", "normal"))
+        options = self._sim.store.peek("_options", "options") or {}
+        return str(options.get("delivery", "normal"))
 
     def start(self) -> None:
+        for one in self._sim.store.scan("_delivery", state="due"):
+            self._sim.owed[one["id"]] = None
         self._thread.start()
 
     def stop(self) -> None:
@@ -75,15 +82,15 @@ class Courier:
         """Bring what is due or held now, and say how each was received."""
         chooser = random.Random(seed)  # noqa: S311 (a repeatable order is wanted)
         with self._sim.lock:
-            owed = [dict(one) for one in self._sim.store.scan("_delivery") if one["state"] == "due"]
+            owed = self._due(None)
         if limit is not None:
             owed = owed[:limit]
         if duplicate:
-            owed = [one for one in owed for _ in range(2)]
+            owed = [key for key in owed for _ in range(2)]
         if shuffle or seed is not None:
             chooser.shuffle(owed)
         with ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
-            return list(pool.map(self._bring, [one["id"] for one in owed]))
+            return list(pool.map(self._bring, owed))
 
     def send_event(self, event: Obj, *, url: str, secrets: list[str], **how: Any) -> int:
         """Post one event to one address; returns the status, 0 when nobody answered."""
@@ -109,13 +116,19 @@ class Courier:
             self._empty_queue()
 
     def _run_wall_clock(self) -> None:
+        """What fell due by the wall; looked at once a second, and after each change."""
         with self._sim.lock:
+            seen = (self._sim.store.version, self._sim.wall_now())
+            if seen == self._seen:
+                return
             try:
                 scheduler.run_wall(self._sim)
                 self._sim.store.commit()
-            except Exception:
+            except Exception as bug:
                 self._sim.store.rollback()
-                raise
+                self._sim.violations.append(f"the wall clock crashed: {bug!r}")
+                logger.exception("the wall clock crashed")
+            self._seen = (self._sim.store.version, seen[1])
 
     def _empty_queue(self) -> None:
         while not self._stop.is_set():
@@ -131,6 +144,7 @@ class Courier:
                 if self._stop.is_set() or self._has_left(mode):
                     break
             self._busy = False
+        self._seen = (-1, -1)
 
     def _has_left(self, mode: str) -> bool:
         with self._sim.lock:
@@ -157,12 +171,16 @@ class Courier:
         if mode == "double":
             self._bring(key)
 
-    def _due(self, moment: float) -> list[str]:
-        return [
-            one["id"]
-            for one in self._sim.store.scan("_delivery")
-            if one["state"] == "due" and one["next_attempt"] <= moment
-        ]
+    def _due(self, moment: float | None) -> list[str]:
+        """Keys of what may leave at a moment (None: of all that is owed), oldest first."""
+        found = []
+        for key in list(self._sim.owed):
+            one = self._sim.store.peek("_delivery", key)
+            if one is None or one["state"] != "due":
+                self._sim.owed.pop(key)
+            elif moment is None or one["next_attempt"] <= moment:
+                found.append(key)
+        return found
 
     def _bring(self, key: str) -> Obj:
         """One attempt at one delivery, written down; a finished one is simply sent again."""

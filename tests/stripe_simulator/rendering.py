@@ -69,7 +69,7 @@ def plan_of(price: Obj) -> Obj:
 
 
 def _subscription(sim: Simulator, shown: Obj) -> Obj:
-    items = sim.store.where("subscription_item", subscription=shown["id"])
+    items = sim.store.scan("subscription_item", subscription=shown["id"])
     shown["items"] = page(
         [render(sim, item) for item in items],
         f"/v1/subscription_items?subscription={shown['id']}",
@@ -85,7 +85,7 @@ def _subscription_item(sim: Simulator, shown: Obj) -> Obj:
 
 
 def _promotion_code(sim: Simulator, shown: Obj) -> Obj:
-    coupon = sim.store.get("coupon", shown["promotion"]["coupon"])
+    coupon = sim.store.peek("coupon", shown["promotion"]["coupon"])
     limit, deadline = shown["max_redemptions"], shown["expires_at"]
     shown["active"] = (
         shown["active"]
@@ -105,21 +105,21 @@ FINISHERS: dict[str, Callable[[Simulator, Obj], Obj]] = {
 
 
 def _invoice_payments(sim: Simulator, body: Obj) -> Obj:
-    payments = sim.store.where("invoice_payment", invoice=body["id"])
+    payments = sim.store.scan("invoice_payment", invoice=body["id"])
     return page([render(sim, payment) for payment in payments], "/v1/invoice_payments")
 
 
 def _customer_subscriptions(sim: Simulator, body: Obj) -> Obj:
     live = [
         render(sim, subscription)
-        for subscription in reversed(sim.store.where("subscription", customer=body["id"]))
+        for subscription in reversed(sim.store.scan("subscription", customer=body["id"]))
         if subscription["status"] not in {"canceled", "incomplete_expired"}
     ]
     return page(live, f"/v1/customers/{body['id']}/subscriptions")
 
 
 def _customer_tax_ids(sim: Simulator, body: Obj) -> Obj:
-    owned = sim.store.where("tax_id", customer=body["id"])
+    owned = sim.store.scan("tax_id", customer=body["id"])
     return page([render(sim, one) for one in owned], f"/v1/customers/{body['id']}/tax_ids")
 
 
@@ -137,7 +137,7 @@ def _customer_tax(sim: Simulator, body: Obj) -> Obj:
 
 
 def _charge_refunds(sim: Simulator, body: Obj) -> Obj:
-    refunds = sim.store.where("refund", charge=body["id"])
+    refunds = sim.store.scan("refund", charge=body["id"])
     return page([render(sim, one) for one in refunds], f"/v1/charges/{body['id']}/refunds")
 
 
@@ -158,8 +158,8 @@ def _session_line_items(sim: Simulator, body: Obj) -> Obj:
 
 
 def _confirmation_secret(sim: Simulator, body: Obj) -> Obj | None:
-    for payment in sim.store.where("invoice_payment", invoice=body["id"]):
-        intent = sim.store.get("payment_intent", payment["payment"].get("payment_intent", ""))
+    for payment in sim.store.scan("invoice_payment", invoice=body["id"]):
+        intent = sim.store.peek("payment_intent", payment["payment"].get("payment_intent", ""))
         if intent:
             return {"client_secret": intent["client_secret"], "type": "payment_intent"}
     return None
@@ -218,5 +218,5 @@ def _expanded(sim: Simulator, name: str, value: Any) -> Any:
     if not isinstance(value, str):
         return value
     kind = KIND_OF_FIELD.get(name) or sim.store.kind_of(value)
-    found = sim.store.get(kind, value) if kind and not kind.startswith("_") else None
+    found = sim.store.peek(kind, value) if kind and not kind.startswith("_") else None
     return render(sim, found) if found else value

@@ -32,7 +32,7 @@ class Call:
     def filtered(self, kind: str, *names: str) -> Obj:
         """A page of one kind, narrowed by the parameters that were sent."""
         wanted = {name: self.params[name] for name in names if name in self.params}
-        bodies = self.sim.store.where(kind, **wanted)
+        bodies = self.sim.store.scan(kind, **wanted)
         return self.listed(
             body
             for body in bodies

@@ -32,6 +32,8 @@ class Settings:
 
 # What a test may change while the simulator runs; kept on disk with the objects.
 DEFAULT_OPTIONS: Obj = {
+    "id": "options",
+    "delivery": "normal",
     "wall_offset": 0,
     "bank_debit_seconds": 4 * DAY,
     "bank_debit_seconds_without_clock": 20,
@@ -51,6 +53,7 @@ class Simulator:
     violations: list[str] = field(default_factory=list)
     requests: Counter[str] = field(default_factory=Counter)
     request: Obj = field(default_factory=lambda: {"id": None, "idempotency_key": None})
+    owed: dict[str, None] = field(default_factory=dict)
     _buffers: list[list[Obj]] = field(default_factory=list)
 
     @property
@@ -74,11 +77,11 @@ class Simulator:
         if subject.get("test_clock"):
             return str(subject["test_clock"])
         customer = subject.get("customer")
-        owner = self.store.get("customer", customer) if isinstance(customer, str) else None
+        owner = self.store.peek("customer", customer) if isinstance(customer, str) else None
         return owner.get("test_clock") if owner else None
 
     def now(self, subject: Obj | None = None) -> int:
-        clock = self.store.get("test_helpers.test_clock", self.clock_of(subject) or "")
+        clock = self.store.peek("test_helpers.test_clock", self.clock_of(subject) or "")
         return int(clock["frozen_time"]) if clock else self.wall_now()
 
     def create(self, kind: str, *, key: str | None = None, **values: Any) -> Obj:
@@ -154,6 +157,7 @@ class Simulator:
         self.store.add("event", event["id"], event)
         for endpoint in owed:
             key = f"{event['id']}:{endpoint['id']}"
+            self.owed[key] = None
             self.store.add(
                 "_delivery",
                 key,

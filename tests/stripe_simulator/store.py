@@ -2,7 +2,6 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ class Store:
         self._positions: dict[tuple[str, str], int] = {}
         self._saved: dict[tuple[str, str], str | None] = {}
         self._next = 0
+        self.version = 0
         self._load()
 
     def add(self, kind: str, key: str, body: Obj) -> Obj:
@@ -55,20 +55,26 @@ class Store:
     def kind_of(self, key: str) -> str | None:
         return self._kind_of.get(key)
 
-    def scan(self, kind: str) -> Iterator[Obj]:
-        """For reading only: ask `get` for an object before changing it."""
-        yield from list(self._tables.get(kind, {}).values())
+    def peek(self, kind: str, key: str) -> Obj | None:
+        """For reading only, and cheaper than `get`."""
+        return self._tables.get(kind, {}).get(key)
+
+    def scan(self, kind: str, **wanted: Any) -> list[Obj]:
+        """Objects whose top-level fields equal the wanted ones, for reading only."""
+        table = self._tables.get(kind, {})
+        if not wanted:
+            return list(table.values())
+        pairs = list(wanted.items())
+        return [
+            body for body in table.values() if all(body.get(name) == value for name, value in pairs)
+        ]
 
     def where(self, kind: str, **wanted: Any) -> list[Obj]:
-        """Live objects of one kind whose top-level fields equal the wanted ones."""
-        found = [
-            (key, body)
-            for key, body in self._tables.get(kind, {}).items()
-            if all(body.get(name) == value for name, value in wanted.items())
-        ]
-        for key, _ in found:
-            self._remember(kind, key)
-        return [body for _, body in found]
+        """Live objects whose top-level fields equal the wanted ones: to be changed."""
+        found = self.scan(kind, **wanted)
+        for body in found:
+            self._remember(kind, body["id"])
+        return found
 
     def kinds(self) -> dict[str, int]:
         return {kind: len(table) for kind, table in sorted(self._tables.items()) if table}
@@ -85,7 +91,9 @@ class Store:
                     "INSERT OR REPLACE INTO object VALUES (?, ?, ?, ?)",
                     (kind, key, self._positions[kind, key], after),
                 )
-        self._disk.commit()
+        if self._saved:
+            self._disk.commit()
+            self.version += 1
         self._saved.clear()
 
     def rollback(self) -> None:

@@ -84,7 +84,7 @@ def settle_debit(sim: Simulator, intent: Obj) -> None:
         session["payment_status"] = "paid" if succeeds else "unpaid"
         outcome = "succeeded" if succeeds else "failed"
         sim.emit(f"checkout.session.async_payment_{outcome}", session)
-    for payment in sim.store.where("invoice_payment"):
+    for payment in sim.store.scan("invoice_payment"):
         if payment["payment"].get("payment_intent") == intent["id"]:
             invoice = sim.find("invoice", payment["invoice"])
             if succeeds:

@@ -95,7 +95,7 @@ def _page(
         countries=COUNTRIES,
         email_fixed=bool(customer.get("email") or session["customer_email"]),
         error=error,
-        heading=HEADINGS[session["mode"]],
+        heading=_heading(sim, session),
         lines=_lines(session, bill) if bill else [],
         promotion=_promotion(sim, session),
         seller=ACCOUNT_NAME,
@@ -159,6 +159,14 @@ def _total(session: Obj) -> str | None:
     if session["amount_total"] is None:
         return None
     return written(session["amount_total"], session["currency"])
+
+
+def _heading(sim: Simulator, session: Obj) -> str:
+    words = HEADINGS[session["mode"]]
+    if session["mode"] != "subscription":
+        return words
+    price = sim.find("price", session["_sim"]["line_items"][0]["price"])
+    return f"{words} to {sim.find('product', price['product'])['name']}"
 
 
 def _button(session: Obj) -> str:

@@ -111,6 +111,8 @@ _ACTS: dict[str, Callable[[Simulator, Obj, dict[str, str]], None]] = {
 def _page(sim: Simulator, session: Obj, *, error: str | None = None) -> Response:
     customer = _customer(sim, session)
     flow = session["flow"] or {}
+    defaults = {customer["invoice_settings"]["default_payment_method"]}
+    defaults |= {one["default_payment_method"] for one in _live(sim, customer)}
     return html(
         "portal.html",
         402 if error else 200,
@@ -121,7 +123,7 @@ def _page(sim: Simulator, session: Obj, *, error: str | None = None) -> Response
         flow=flow.get("type"),
         flow_subscription=(flow.get("subscription_cancel") or {}).get("subscription"),
         invoices=[_invoice_row(one) for one in _invoices(sim, customer)],
-        methods_kept=[_method_row(customer, one) for one in _methods(sim, customer)],
+        methods_kept=[_method_row(defaults, one) for one in _methods(sim, customer)],
         reasons=REASONS,
         return_url=session["return_url"],
         seller=ACCOUNT_NAME,
@@ -196,15 +198,14 @@ def _subscription_row(sim: Simulator, subscription: Obj) -> Obj:
     }
 
 
-def _method_row(customer: Obj, method: Obj) -> Obj:
+def _method_row(defaults: set[str | None], method: Obj) -> Obj:
     block = method[method["type"]]
     if method["type"] == "card":
         name = f"{block['brand'].title()} ending in {block['last4']}"
         name += f", expires {block['exp_month']:02d}/{block['exp_year']}"
     else:
         name = f"Bank account ending in {block['last4']}"
-    default = customer["invoice_settings"]["default_payment_method"] == method["id"]
-    return {"id": method["id"], "name": name, "is_default": default}
+    return {"id": method["id"], "name": name, "is_default": method["id"] in defaults}
 
 
 def _invoice_row(invoice: Obj) -> Obj:
@@ -237,7 +238,7 @@ def _customer(sim: Simulator, session: Obj) -> Obj:
 
 def _found(sim: Simulator, visit: Visit) -> Obj:
     """The address is a secret; whoever has it may act for the customer."""
-    for session in sim.store.where("billing_portal.session"):
+    for session in sim.store.scan("billing_portal.session"):
         if session["_sim"]["secret"] == visit.path["secret"]:
             return session
     raise missing("billing_portal.session", "of this link")

@@ -23,7 +23,7 @@ def retrieve(call: Call) -> Obj:
 
 @endpoint("GET", "/v1/tax/settings")
 def tax_settings(call: Call) -> Obj:
-    settings = call.sim.store.where("tax.settings")
+    settings = call.sim.store.scan("tax.settings")
     found = settings[0] if settings else _new_tax_settings(call.sim)
     return call.shown(found)
 
@@ -39,7 +39,7 @@ def list_rates(call: Call) -> Obj:
 
 
 def the_account(sim: Simulator) -> Obj:
-    found = sim.store.where("account")
+    found = sim.store.scan("account")
     return found[0] if found else _new_account(sim)
 
 

@@ -41,7 +41,7 @@ def create_product(call: Call) -> Obj:
 
 @endpoint("GET", "/v1/products")
 def list_products(call: Call) -> Obj:
-    products = call.sim.store.where("product")
+    products = call.sim.store.scan("product")
     wanted = call.params.get("ids")
     return call.listed(
         one
@@ -81,7 +81,7 @@ def delete_product(call: Call) -> Obj:
 @endpoint("GET", "/v1/products/{product}/features")
 def list_product_features(call: Call) -> Obj:
     product = call.sim.find("product", call.path["product"])
-    features = call.sim.store.where("product_feature")
+    features = call.sim.store.scan("product_feature")
     return call.listed(one for one in features if one["_sim"]["product"] == product["id"])
 
 
@@ -140,7 +140,7 @@ def list_prices(call: Call) -> Obj:
     terms = params.get("recurring") or {}
     return call.listed(
         price
-        for price in call.sim.store.where("price", **wanted)
+        for price in call.sim.store.scan("price", **wanted)
         if (keys is None or price["lookup_key"] in keys)
         and all((price["recurring"] or {}).get(name) == value for name, value in terms.items())
     )

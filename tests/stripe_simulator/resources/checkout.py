@@ -21,7 +21,7 @@ def list_sessions(call: Call) -> Obj:
     }
     return call.listed(
         session
-        for session in call.sim.store.where("checkout.session", **wanted)
+        for session in call.sim.store.scan("checkout.session", **wanted)
         if within(session["created"], params.get("created"))
     )
 

@@ -29,7 +29,7 @@ def list_customers(call: Call) -> Obj:
     return (
         call.listed(
             one
-            for one in call.sim.store.where("customer")
+            for one in call.sim.store.scan("customer")
             if not one.get("deleted")
             and one["test_clock"] == clock
             and email in {None, one["email"]}

@@ -51,7 +51,7 @@ def list_invoices(call: Call) -> Obj:
     }
     return call.listed(
         invoice
-        for invoice in call.sim.store.where("invoice", **wanted)
+        for invoice in call.sim.store.scan("invoice", **wanted)
         if not invoice.get("deleted")
         and params.get("subscription") in {None, invoice["_sim"].get("subscription")}
         and within(invoice["created"], params.get("created"))
@@ -179,7 +179,7 @@ def list_payments(call: Call) -> Obj:
     intent = by.get("payment_intent")
     return call.listed(
         one
-        for one in call.sim.store.where("invoice_payment", **wanted)
+        for one in call.sim.store.scan("invoice_payment", **wanted)
         if intent in {None, one["payment"].get("payment_intent")}
     )
 
@@ -209,7 +209,7 @@ def list_items(call: Call) -> Obj:
     wanted = {name: call.params[name] for name in ("customer", "invoice") if name in call.params}
     return call.listed(
         item
-        for item in call.sim.store.where("invoiceitem", **wanted)
+        for item in call.sim.store.scan("invoiceitem", **wanted)
         if pending is None or pending == (item["invoice"] is None)
     )
 

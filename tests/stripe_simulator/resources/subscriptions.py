@@ -20,7 +20,7 @@ def list_subscriptions(call: Call) -> Obj:
     clock = params.get("test_clock")
     return call.listed(
         one
-        for one in sim.store.where("subscription", **wanted)
+        for one in sim.store.scan("subscription", **wanted)
         if _has_status(one, params.get("status"))
         and within(one["created"], params.get("created"))
         and clock in {None, one["test_clock"]}
@@ -56,7 +56,7 @@ def cancel(call: Call) -> Obj:
 
 @endpoint("GET", "/v1/subscription_items")
 def list_items(call: Call) -> Obj:
-    items = call.sim.store.where("subscription_item", subscription=call.params.get("subscription"))
+    items = call.sim.store.scan("subscription_item", subscription=call.params.get("subscription"))
     return call.listed(items, newest_first=False)
 
 
