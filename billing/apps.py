@@ -8,11 +8,11 @@ class BillingConfig(AppConfig):
     def ready(self) -> None:
         """Binds what other rooms send or ask: receivers, mails, roles of the catalogue."""
         from billing import tasks
-        from billing.catalog import roles
+        from billing.catalog import checks, roles
         from billing.gateway import mirror
         from billing.messages import emails
         from billing.subscription import receivers
 
-        self.listeners = (tasks, emails, receivers)
+        self.listeners = (tasks, checks, emails, receivers)
         mirror.prepare()
         roles.bind()
