@@ -64,6 +64,13 @@ class ReleaseExceedsUsage(QuotaError):
     code = "release_exceeds_usage"
 
 
+class NothingToRelease(QuotaError):
+    """The consume was refused, or its meter sums nothing."""
+
+    status = 409
+    code = "nothing_to_release"
+
+
 class ReservationEnded(QuotaError):
     """A reservation ends once: committed, voided or expired."""
 

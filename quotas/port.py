@@ -19,8 +19,11 @@ class Usage:
         rows = Balance.objects.filter(organization=organization, meter=meter).order_by(
             "-period_start"
         )
-        newest = rows.values_list("period_start", flat=True).first()
-        return sum(rows.filter(period_start=newest).values_list("used", flat=True))
+        newest = rows.first()
+        if newest is None:
+            return 0
+        present = rows.filter(period_start=newest.period_start)
+        return sum(balance.used for balance in present)
 
     def head_now(self, organization: Organization) -> datetime | None:
         """Locks the head, then reads the time that decisions after it will see."""

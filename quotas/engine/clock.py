@@ -1,4 +1,4 @@
-"""PostgreSQL's clock as this process last saw it, so that its own host's clock never matters (C16)."""
+"""PostgreSQL's clock as this process last saw it: the host's own never matters (C16)."""
 
 import time
 from datetime import UTC, datetime
@@ -17,5 +17,3 @@ def calibrate(database_now: datetime) -> None:
 def now() -> datetime:
     """Behind by at most the time an answer of PostgreSQL takes."""
     return datetime.fromtimestamp(time.monotonic() + _Offset.seconds, tz=UTC)
-
-

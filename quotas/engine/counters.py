@@ -1,12 +1,56 @@
-"""The only door to Redis. Nothing read here ever admits a consume."""
+"""The only door to Redis: readings for `check`. Nothing read here ever admits a consume.
 
+Per organization one hash, `quota:{<id>}`, with one hash tag, so that a cluster keeps it together:
+a field per meter and member, and `!`, the sequence below which readings are void.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Iterable, Iterator
 from functools import cache
+from uuid import UUID
 
+import structlog
 from django.conf import settings
+from django.db import transaction
 from redis import Redis
 from redis.exceptions import RedisError
 
+from quotas.engine.readings import Reading
+
+logger = structlog.get_logger(__name__)
+
 TIMEOUT_SECONDS = 0.05
+LOCAL_SECONDS = 1.0  # how long this process believes its own copy
+KEPT_SECONDS = 600  # in Redis, after the last write
+REST_SECONDS = 1.0  # after a failure, so that an outage costs one timeout a second, not one a call
+MOST_LOCAL = 50_000
+
+_FLOOR = "!"
+
+# Values are `<sequence>|<json>`. What is not of that form, or not a hash, is overwritten.
+_STORE = """
+local kind = redis.call('TYPE', KEYS[1]).ok
+if kind ~= 'hash' and kind ~= 'none' then redis.call('DEL', KEYS[1]) end
+local floor = tonumber(redis.call('HGET', KEYS[1], '!') or '') or 0
+for i = 2, #ARGV, 3 do
+  local sequence = tonumber(ARGV[i + 1])
+  local present = redis.call('HGET', KEYS[1], ARGV[i])
+  local known = present and tonumber(string.match(present, '^(%d+)|') or '') or -1
+  if sequence >= floor and sequence >= known then
+    redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1] .. '|' .. ARGV[i + 2])
+  end
+end
+redis.call('EXPIRE', KEYS[1], ARGV[1])
+"""
+_FORGET = """
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[1], '!', ARGV[2])
+redis.call('EXPIRE', KEYS[1], ARGV[1])
+"""
+
+Place = tuple[UUID, str, str]  # organization, meter, member
 
 
 @cache
@@ -25,3 +69,150 @@ def is_alive() -> bool:
         return bool(client().ping())
     except RedisError:
         return False
+
+
+class _Local:
+    """This process's copy: place → (monotonic deadline, reading)."""
+
+    def __init__(self) -> None:
+        self.readings: dict[Place, tuple[float, Reading]] = {}
+        self.rests_until = 0.0
+        self.lock = threading.Lock()
+
+    def get(self, place: Place) -> Reading | None:
+        found = self.readings.get(place)
+        if found is None or found[0] < time.monotonic() or not found[1].is_current():
+            return None
+        return found[1]
+
+    def put(self, place: Place, reading: Reading) -> None:
+        with self.lock:
+            known = self.readings.get(place)
+            if known is not None and known[1].sequence > reading.sequence:
+                return
+            if len(self.readings) >= MOST_LOCAL:
+                self.readings.clear()
+            self.readings[place] = (time.monotonic() + LOCAL_SECONDS, reading)
+
+    def drop(self, organization: UUID) -> None:
+        with self.lock:
+            for place in [place for place in self.readings if place[0] == organization]:
+                del self.readings[place]
+
+
+_local = _Local()
+
+
+def find(place: Place) -> Reading | None:
+    """From this process's copy, else from Redis with one round trip; None means ask PostgreSQL.
+
+    A reading is kept under the member where the limit is per member, else under the
+    organization alone.
+    """
+    organization, meter, member = place
+    shared = (organization, meter, "")
+    for home in (shared, place) if member else (shared,):
+        reading = _local.get(home)
+        if reading is not None and reading.per_member == bool(home[2]):
+            return reading
+    for home, reading in _from_redis(organization, meter, member):
+        _local.put(home, reading)
+        return reading
+    return None
+
+
+def last_known(place: Place) -> Reading | None:
+    """This process's copy even when it is old: its limits may still be the present ones."""
+    found = _local.readings.get(place)
+    return None if found is None else found[1]
+
+
+def keep(place: Place, reading: Reading) -> None:
+    """In this process only; `store` tells the others."""
+    _local.put(place, reading)
+
+
+def drop(place: Place) -> None:
+    _local.readings.pop(place, None)
+
+
+def store(organization: UUID, readings: Iterable[tuple[str, str, Reading]]) -> None:
+    """Compare-and-set on the head's sequence, so that a slow writer cannot undo a later one."""
+    arguments: list[bytes | str | int] = [KEPT_SECONDS]
+    for meter, member, reading in readings:
+        arguments += [_field(meter, member), reading.sequence, reading.to_json()]
+    _attempt(_STORE, organization, arguments)
+
+
+def forget(organization: UUID, sequence: int) -> None:
+    """After a change of limits: readings below `sequence` are void, also those still on the way."""
+    _local.drop(organization)
+    _attempt(_FORGET, organization, [KEPT_SECONDS, sequence])
+
+
+def forget_after_commit(organization: UUID) -> None:
+    """Where the sequence did not move: readings may be stored again at once."""
+    transaction.on_commit(lambda: forget(organization, 0))
+
+
+def forget_locally() -> None:
+    """Drops this process's copies (a forked child, a test)."""
+    _local.readings.clear()
+    _local.rests_until = 0.0
+
+
+def _from_redis(organization: UUID, meter: str, member: str) -> Iterator[tuple[Place, Reading]]:
+    if time.monotonic() < _local.rests_until:
+        return
+    members = ("", member) if member else ("",)
+    fields = [_FLOOR, *(_field(meter, name) for name in members)]
+    try:
+        floor, *found = client().hmget(_key(organization), fields)
+    except RedisError as error:
+        _rest(error)
+        return
+    for name, raw in zip(members, found, strict=True):
+        reading = _parsed(raw, floor)
+        if reading is not None and reading.per_member == bool(name):
+            yield (organization, meter, name), reading
+
+
+def _parsed(raw: bytes | str | None, floor: bytes | str | None) -> Reading | None:
+    """Anything but a current reading of our own form is a miss."""
+    if not isinstance(raw, bytes):
+        return None
+    try:
+        sequence, _bar, document = raw.partition(b"|")
+        reading = Reading.from_json(document)
+        if reading.sequence != int(sequence) or reading.sequence < int(floor or 0):
+            return None
+        return reading if reading.is_current() else None
+    except (ValueError, TypeError):
+        logger.warning("quotas.reading_unreadable")
+        return None
+
+
+def _attempt(script: str, organization: UUID, arguments: list[bytes | str | int]) -> None:
+    """Redis is a convenience: a failure is logged, and readings expire by themselves."""
+    if time.monotonic() < _local.rests_until:
+        return
+    try:
+        client().eval(script, 1, _key(organization), *arguments)
+    except RedisError as error:
+        _rest(error)
+
+
+def _rest(error: RedisError) -> None:
+    _local.rests_until = time.monotonic() + REST_SECONDS
+    logger.warning("quotas.redis_unavailable", error=type(error).__name__)
+
+
+def _key(organization: UUID) -> str:
+    return f"quota:{{{organization}}}"
+
+
+def _field(meter: str, member: str) -> str:
+    return f"{meter}|{member}"
+
+
+os.register_at_fork(after_in_child=forget_locally)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import partial
 from math import ceil
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 from uuid import UUID
 
 from django.conf import settings
@@ -154,7 +154,7 @@ def refusal(decision: Decision) -> QuotaError:
             return _exceeded(decision, numbers)
 
 
-def body(decision: Decision) -> dict[str, object]:
+def body(decision: Decision) -> dict[str, Any]:
     """The answer of the HTTP contract (DESIGN 5), which refusals carry too."""
     return {
         "allowed": decision.allowed,
@@ -167,17 +167,21 @@ def body(decision: Decision) -> dict[str, object]:
         "remaining": decision.remaining,
         "overage": decision.overage,
         "resets_at": None if decision.resets_at is None else instant(decision.resets_at),
-        "upgrade_url": f"{settings.SITE_URL}/settings/billing/?organization={decision.organization}",
+        "upgrade_url": upgrade_url(decision.organization),
         "enforcement": decision.enforcement,
         "event_id": decision.event_id,
     }
+
+
+def upgrade_url(organization: UUID) -> str:
+    return f"{settings.SITE_URL}/settings/billing/?organization={organization}"
 
 
 def instant(at: datetime) -> str:
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def _exceeded(decision: Decision, numbers: dict[str, object]) -> QuotaExceeded:
+def _exceeded(decision: Decision, numbers: dict[str, Any]) -> QuotaExceeded:
     sentence = quota_sentence(decision)
     wait = decision.retry_after
     if wait is None:

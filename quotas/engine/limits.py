@@ -22,7 +22,6 @@ from quotas.engine.meters import period_rule
 from quotas.engine.periods import is_anchored, period_at
 from quotas.models import (
     Credit,
-    Kind,
     LimitAdjustment,
     Overage,
     PeriodRule,
@@ -78,7 +77,7 @@ def derive(organization: Organization, effective: EffectivePlan) -> None:
             unique_fields=list(_KEY),
             update_fields=[
                 field.name
-                for field in UsageLimit._meta.concrete_fields
+                for field in UsageLimit._meta.concrete_fields  # noqa: SLF001  Django documents it
                 if field.name not in {*_KEY, "pk"}
             ],
         )
@@ -121,7 +120,9 @@ def _gather(organization: Organization, effective: EffectivePlan) -> _Terms:
             control.meter: control
             for control in UsageControl.objects.filter(organization=organization)
         },
-        former={limit.meter: limit for limit in UsageLimit.objects.filter(organization=organization)},
+        former={
+            limit.meter: limit for limit in UsageLimit.objects.filter(organization=organization)
+        },
         credited=frozenset(
             Credit.objects.filter(organization=organization, remaining__gt=0).values_list(
                 "meter", flat=True
@@ -293,5 +294,3 @@ def _later_instants(terms: _Terms) -> Iterator[datetime]:
         instant for row in terms.adjustments for instant in (row.starts_at, row.ends_at)
     )
     yield from (instant for instant in instants if instant is not None and instant > terms.at)
-
-

@@ -1,9 +1,11 @@
 """Seats: a meter of rows, counted from memberships under the head lock and never cached."""
 
 from dataclasses import dataclass
+from uuid import UUID
 
-from billing import catalog
+from billing.entitlement.facts import CatalogueNotApplied
 from billing.entitlement.store import current
+from billing.models import EffectivePlan
 from orgs.models import Membership, Organization
 from quotas.engine import limits
 from quotas.models import Enforcement, UsageLimit
@@ -32,19 +34,34 @@ class Seats:
 
 def lock_seats(organization: Organization) -> Seats:
     """Counts under the head's lock, which the caller's transaction then keeps."""
-    effective = current(organization)
+    effective = _effective(organization)
     limits.lock_head(organization)
-    return _count(organization, effective.seats)
+    return _seats(organization, effective)
 
 
 def read_seats(organization: Organization) -> Seats:
-    return _count(organization, current(organization).seats)
+    return _seats(organization, _effective(organization))
 
 
-def _count(organization: Organization, bought: int) -> Seats:
-    used = Membership.objects.filter(organization=organization).count()
+def count(organization_id: UUID) -> int:
+    return Membership.objects.filter(organization_id=organization_id).count()
+
+
+def _effective(organization: Organization) -> EffectivePlan | None:
+    """None on an installation without plans: there is nothing yet that could limit it."""
+    try:
+        effective = current(organization)
+    except CatalogueNotApplied:
+        return None
+    if not UsageLimit.objects.filter(organization=organization, meter=METER).exists():
+        limits.derive(organization, effective)
+    return effective
+
+
+def _seats(organization: Organization, effective: EffectivePlan | None) -> Seats:
+    used = count(organization.pk)
     limit = UsageLimit.objects.filter(organization=organization, meter=METER).first()
-    if METER not in catalog.current().meters or limit is None:
-        return Seats(used=used, limit=None, bought=bought)
+    if effective is None or limit is None:
+        return Seats(used=used, limit=None, bought=used)
     enforced = limit.enforcement == Enforcement.ENFORCE
-    return Seats(used=used, limit=limit.amount, bought=bought, enforced=enforced)
+    return Seats(used=used, limit=limit.amount, bought=effective.seats, enforced=enforced)

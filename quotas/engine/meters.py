@@ -3,7 +3,7 @@
 from billing import catalog
 from billing.catalog.schema import Meter, Reset
 from quotas.exceptions import UnknownMeter
-from quotas.models import Kind, PeriodRule
+from quotas.models import PeriodRule
 
 MEMBERS = "members"
 
@@ -29,4 +29,4 @@ def meter(key: str) -> Meter:
 def period_rule(key: str) -> PeriodRule:
     """Only flows start again; the others count for ever."""
     found = meter(key)
-    return _RULES[found.reset] if found.kind == Kind.FLOW else PeriodRule.NEVER
+    return _RULES[found.reset] if found.kind == "flow" else PeriodRule.NEVER

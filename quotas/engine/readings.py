@@ -1,4 +1,4 @@
-"""What `check` answers from: one organization's meter as of one instant, and the rules applied to it.
+"""What `check` answers from: one meter of one organization at one instant, and the rules.
 
 A reading may be stale by a second. It advises; only PostgreSQL admits.
 """

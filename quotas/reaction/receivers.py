@@ -28,7 +28,9 @@ def on_entitlement_changed(
 
 
 @receiver(post_save, sender=BillingAccount)
-def on_clock_advanced(sender: type[BillingAccount], instance: BillingAccount, **kwargs: Any) -> None:
+def on_clock_advanced(
+    sender: type[BillingAccount], instance: BillingAccount, **kwargs: Any
+) -> None:
     """The head carries the organization's test clock, so that decisions read no billing table."""
     moved = QuotaHead.objects.filter(organization_id=instance.pk).exclude(
         frozen_at=instance.frozen_at

@@ -3,7 +3,7 @@
 -- Lines of one request stand together, numbered from 0, and are applied all or none. Per request,
 -- in order: seen this key? (DESIGN 4.4) → the organization's head, locked → `valid_until` → the
 -- period → expired holds → allowance, credits, holds, policy → append, add up. Refusals are rows
--- with delta 0. Heads are locked in the order of their ids; with p_wait false a busy one is
+-- with delta 0. Heads are locked in the order of their ids; with p_wait_ms 0 a busy one is
 -- skipped and its lines are answered `busy`.
 --
 -- Outcomes: applied (stored now), replayed (stored before), conflict (other body under this key),
@@ -12,7 +12,7 @@
 CREATE OR REPLACE FUNCTION apply_usage(
     p_orgs uuid[], p_verbs text[], p_satellites bigint[], p_keys text[], p_lines smallint[],
     p_prints bigint[], p_meters text[], p_members text[], p_amounts bigint[],
-    p_occurred timestamptz[], p_seconds integer[], p_dimensions text[], p_wait boolean
+    p_occurred timestamptz[], p_seconds integer[], p_dimensions text[], p_wait_ms integer
 ) RETURNS TABLE (
     ord integer, outcome text, accepted boolean, reason text, sequence bigint,
     occurred_at timestamptz, used bigint, held bigint, allowance bigint, remaining bigint,
@@ -78,7 +78,8 @@ DECLARE
     room bigint; shortage bigint; burned bigint; uncovered bigint; billable bigint;
     largest constant bigint := 1000000000000000;
 BEGIN
-    IF p_wait THEN
+    IF p_wait_ms > 0 THEN
+        PERFORM set_config('lock_timeout', p_wait_ms::text, true); -- until the function returns
         SELECT array_agg(q.organization_id), array_agg(q.sequence), array_agg(q.limits_sequence),
                array_agg(q.frozen_at), array_agg(q.plan), array_agg(q.access),
                array_agg(q.valid_until), array_agg(false)
@@ -157,7 +158,7 @@ BEGIN
             first_line := k;
             refused := false;
             IF r.head IS NULL THEN
-                IF p_wait OR NOT EXISTS (SELECT 1 FROM quota_head WHERE organization_id = r.org)
+                IF p_wait_ms > 0 OR NOT EXISTS (SELECT 1 FROM quota_head WHERE organization_id = r.org)
                 THEN mode := 'rederive'; ELSE mode := 'busy'; END IF;
             ELSIF r.seen IS NOT NULL THEN
                 IF r.seen = r.print THEN mode := 'replay'; ELSE mode := 'conflict'; END IF;
@@ -337,8 +338,8 @@ BEGIN
                     organization_id, number, satellite_id, key, meter, member, balance_member,
                     period_start, period_end, amount, expires_at, state, created_at)
                 VALUES (r.org, h_sequence[h], r.satellite, r.key, r.meter, r.member,
-                        r.slot_member, r.starts, r.ends, r.amount, r.moment + make_interval(secs => r.seconds), 'open',
-                        r.moment);
+                        r.slot_member, r.starts, r.ends, r.amount,
+                        r.moment + make_interval(secs => r.seconds), 'open', r.moment);
             ELSE
                 s_used[s] := s_used[s] + r.amount;
                 o_delta[k] := r.amount;

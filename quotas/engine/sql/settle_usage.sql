@@ -5,7 +5,7 @@
 CREATE OR REPLACE FUNCTION settle_usage(
     p_ord integer, p_org uuid, p_verb text, p_satellite bigint, p_key text, p_print bigint,
     p_meter text, p_member text, p_amount bigint, p_observed timestamptz, p_number bigint,
-    p_wait boolean
+    p_wait_ms integer
 ) RETURNS TABLE (
     ord integer, outcome text, accepted boolean, reason text, sequence bigint,
     occurred_at timestamptz, used bigint, held bigint, allowance bigint, remaining bigint,
@@ -38,7 +38,8 @@ DECLARE
     expired bigint; available bigint;
     e_line smallint := 0; e_key text := p_key; e_member text := p_member; e_meter text := p_meter;
 BEGIN
-    IF p_wait THEN
+    IF p_wait_ms > 0 THEN
+        PERFORM set_config('lock_timeout', p_wait_ms::text, true); -- until the function returns
         SELECT * INTO head FROM quota_head WHERE organization_id = p_org FOR NO KEY UPDATE;
     ELSE
         SELECT * INTO head FROM quota_head WHERE organization_id = p_org
@@ -46,7 +47,7 @@ BEGIN
     END IF;
     IF NOT FOUND THEN
         ord := p_ord; accepted := false;
-        outcome := CASE WHEN NOT p_wait
+        outcome := CASE WHEN p_wait_ms = 0
             AND EXISTS (SELECT 1 FROM quota_head WHERE organization_id = p_org)
             THEN 'busy' ELSE 'rederive' END;
         RETURN NEXT;

@@ -1,0 +1,150 @@
+"""The only caller of the hot SQL: a batch of requests in, the ledger's own answers out."""
+
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from typing import Any, NamedTuple, Protocol
+from uuid import UUID
+
+import orjson
+
+from quotas.engine import clock
+from quotas.engine.decisions import Request
+from quotas.engine.readings import Reading
+
+_BATCHED = frozenset({"consume", "record", "reserve"})
+
+_APPLY = """
+SELECT * FROM apply_usage(
+    %s::uuid[], %s::text[], %s::bigint[], %s::text[], %s::smallint[], %s::bigint[], %s::text[],
+    %s::text[], %s::bigint[], %s::timestamptz[], %s::integer[], %s::text[], %s::integer)
+"""
+_SETTLE = """
+SELECT s.* FROM unnest(
+    %s::uuid[], %s::text[], %s::bigint[], %s::text[], %s::bigint[], %s::text[], %s::text[],
+    %s::bigint[], %s::timestamptz[], %s::bigint[]
+) WITH ORDINALITY AS t(org, verb, satellite, key, print, meter, member, amount, observed, number,
+                       ord)
+CROSS JOIN LATERAL settle_usage(
+    t.ord::integer, t.org, t.verb, t.satellite, t.key, t.print, t.meter, t.member, t.amount,
+    t.observed, t.number, %s::integer) s
+"""
+_READ = "SELECT * FROM read_usage(%s::uuid[], %s::text[], %s::text[])"
+
+
+class Executes(Protocol):
+    """What Django's cursor and psycopg's have in common."""
+
+    def execute(self, query: Any, params: Sequence[Any] | None = None) -> Any: ...
+
+    def fetchall(self) -> list[Any]: ...
+
+
+class Row(NamedTuple):
+    """One line's answer as PostgreSQL gave it; `outcome` says which of the rest is set."""
+
+    ord: int
+    outcome: str
+    accepted: bool
+    reason: str | None
+    sequence: int
+    occurred_at: Any
+    used: int
+    held: int
+    allowance: int | None
+    remaining: int | None
+    overage: int
+    period_start: Any
+    period_end: Any
+    plan: str
+    enforcement: str
+    limits_sequence: int
+    credited: int
+    credits: int
+    late: bool
+    meter: str = ""
+    member: str = ""
+
+
+class ReadRow(NamedTuple):
+    outcome: str
+    reading: Reading | None
+
+
+Rows = list[Row]
+
+
+def apply(cursor: Executes, requests: Sequence[Request], *, wait_ms: int) -> list[Rows]:
+    """One list of rows per request. The caller's transaction makes them true or not.
+
+    With `wait_ms` 0 a head that another transaction holds is answered `busy`, not waited for.
+    """
+    answers: list[Rows] = []
+    for batched, run in groupby(requests, key=lambda request: request.verb in _BATCHED):
+        call = _apply if batched else _settle
+        answers += call(cursor, list(run), wait_ms)
+    return answers
+
+
+def is_batched(requests: Sequence[Request]) -> bool:
+    return all(request.verb in _BATCHED for request in requests)
+
+
+def is_one_call(requests: Sequence[Request]) -> bool:
+    """Whether `apply` needs no transaction around it."""
+    return len({request.verb in _BATCHED for request in requests}) == 1
+
+
+def read(cursor: Executes, places: Sequence[tuple[UUID, str, str]]) -> list[ReadRow]:
+    """Readings for `check`, in one query and without a lock."""
+    organizations, meters, members = zip(*places, strict=True)
+    cursor.execute(_READ, [_array(organizations), _array(meters), _array(members)])
+    return [_reading(row) for row in cursor.fetchall()]
+
+
+def _apply(cursor: Executes, requests: list[Request], wait_ms: int) -> list[Rows]:
+    columns: list[list[Any]] = [[] for _ in range(12)]
+    add: list[Callable[[Any], None]] = [column.append for column in columns]
+    for request in requests:
+        for number, line in enumerate(request.lines):
+            values = (
+                request.organization, request.verb, request.satellite, request.key, number,
+                request.fingerprint, line.meter, line.member, line.amount, request.occurred_at,
+                request.seconds, request.dimensions,
+            )  # fmt: skip
+            for append, value in zip(add, values, strict=True):
+                append(value)
+    cursor.execute(_APPLY, [*map(_array, columns), wait_ms])
+    rows = iter(cursor.fetchall())
+    return [[Row(*next(rows)) for _ in request.lines] for request in requests]
+
+
+def _settle(cursor: Executes, requests: list[Request], wait_ms: int) -> list[Rows]:
+    columns = zip(*map(_settlement, requests), strict=True)
+    cursor.execute(_SETTLE, [*map(_array, columns), wait_ms])
+    answers: list[Rows] = [[] for _ in requests]
+    for values in cursor.fetchall():
+        row = Row(*values)
+        answers[row.ord - 1].append(row)
+    return answers
+
+
+def _settlement(request: Request) -> tuple[Any, ...]:
+    line = request.lines[0]
+    return (
+        request.organization, request.verb, request.satellite, request.key, request.fingerprint,
+        line.meter, line.member, None if request.by_key else line.amount, request.occurred_at,
+        request.number,
+    )  # fmt: skip
+
+
+def _array(values: Sequence[Any]) -> str:
+    """PostgreSQL's array literal. JSON's quoting is also its own, and orjson is fast at it."""
+    return "{" + orjson.dumps(values)[1:-1].decode() + "}"
+
+
+def _reading(row: Sequence[Any]) -> ReadRow:
+    _ord, outcome, sequence, limits_sequence, database_now, *rest = row
+    clock.calibrate(database_now)
+    if outcome != "ok":
+        return ReadRow(outcome, None)
+    return ReadRow(outcome, Reading(sequence, limits_sequence, *rest))

@@ -1,0 +1,30 @@
+"""What tests of the engine lean on: threads that end, and a Redis that starts empty."""
+
+from collections.abc import Iterator
+
+import pytest
+from redis import Redis
+
+from quotas.engine import counters, lane, refresh
+
+
+@pytest.fixture(autouse=True)
+def _fresh_copies() -> Iterator[None]:
+    """No reading of a former test's organization, and no rest after its Redis outage."""
+    counters.forget_locally()
+    yield
+    counters.forget_locally()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _lanes_end() -> Iterator[None]:
+    """Their connections would keep the test database from being dropped."""
+    yield
+    lane.stop_all()
+    refresh.stop()
+
+
+@pytest.fixture
+def durable(transactional_db: None, redis_server: Redis) -> Redis:
+    """The writer's own connection sees what the test made, as in production."""
+    return redis_server
