@@ -90,8 +90,9 @@ $(INSTALLED): requirements/bootstrap.txt requirements/dev.txt
 	@echo "Installing the pinned dependencies into .venv …"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv \
 		|| { echo "python3 -m venv failed; on Debian: apt install python3-venv" >&2; exit 1; }
-	@export PIP_DISABLE_PIP_VERSION_CHECK=1; \
-	{ $(BIN)/python -m pip install --quiet --require-hashes -r requirements/bootstrap.txt \
+	@export PIP_DISABLE_PIP_VERSION_CHECK=1 UV_SYSTEM_CERTS=1; \
+	{ $(BIN)/python -m pip install -qq --require-hashes -r requirements/bootstrap.txt \
 		&& $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt; } \
-	|| $(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
+	|| { echo "uv could not; pip installs them, which takes longer …"; \
+		$(BIN)/python -m pip install -qq --require-hashes -r requirements/dev.txt; }
 	@touch $@
