@@ -3,6 +3,7 @@
 Every variable is listed in `.env.example`. A host that forgets SECRET_KEY does not boot.
 """
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -193,15 +194,14 @@ SIGNUP_OPEN = env.bool("SIGNUP_OPEN", default=True)  # invited people may sign u
 ADMIN_REQUIRES_MFA = env.bool("ADMIN_REQUIRES_MFA", default=not DEBUG)
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 AXES_FAILURE_LIMIT = 10
-AXES_COOLOFF_TIME = 0.25  # hours
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_LOCKOUT_CALLABLE = "orgs.accounts.locked_out"
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_USERNAME_CALLABLE = "orgs.accounts.throttled_login"
 AXES_RESET_ON_SUCCESS = True
 AXES_VERBOSE = False
-AXES_IPWARE_PROXY_COUNT = TRUSTED_PROXIES
-AXES_IPWARE_META_PRECEDENCE_ORDER = (
-    ("HTTP_X_FORWARDED_FOR", "REMOTE_ADDR") if TRUSTED_PROXIES else ("REMOTE_ADDR",)
-)
+# ipware would believe the leftmost entry of X-Forwarded-For, which anybody can write (E20).
+AXES_CLIENT_IP_CALLABLE = "orgs.clients.client_ip"
 
 # --- Language and time ----------------------------------------------------------------------
 

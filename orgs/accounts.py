@@ -7,10 +7,12 @@ from allauth.account.adapter import DefaultAccountAdapter
 from django.conf import settings
 from django.contrib.sites.requests import RequestSite
 from django.forms import BaseForm
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import get_language_from_request
 
+from orgs.clients import client_ip
 from orgs.models import User
 
 INVITATION_PATH = "invitation_path"  # session key: where an invited person comes back to
@@ -61,12 +63,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         message.send()
 
     def get_client_ip(self, request: HttpRequest) -> str:
-        """X-Forwarded-For is believed only behind as many proxies as TRUSTED_PROXIES says (E20)."""
-        forwarded = request.headers.get("x-forwarded-for", "").split(",")
-        trusted: int = settings.TRUSTED_PROXIES
-        if trusted and len(forwarded) >= trusted:
-            return forwarded[-trusted].strip()
-        return str(request.META["REMOTE_ADDR"])
+        return client_ip(request)
 
 
 class _OurSite(RequestSite):
@@ -84,6 +81,17 @@ def throttled_login(request: HttpRequest | None, credentials: dict[str, Any] | N
     if not name and request is not None:
         name = request.POST.get("login") or request.POST.get("username")
     return str(name or "").strip().lower()[:254]
+
+
+def locked_out(
+    request: HttpRequest, _response: HttpResponse | None, _credentials: dict[str, Any] | None
+) -> HttpResponse:
+    """For django-axes: the page instead of its plain sentence."""
+    seconds = round(settings.AXES_COOLOFF_TIME.total_seconds())
+    context = {"minutes": seconds // 60}
+    response = render(request, "orgs/locked_out.html", context, status=429)
+    response["Retry-After"] = str(seconds)
+    return response
 
 
 def _at_our_site(key: str, value: Any) -> Any:

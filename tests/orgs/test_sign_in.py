@@ -157,7 +157,8 @@ def test_the_throttle_survives_a_flush_of_redis_and_of_the_cache(redis_server):
     cache.clear()
     answer = log_in(client, user.email)
 
-    assert answer.status_code == 429
+    assert (answer.status_code, answer["Retry-After"]) == (429, "900")
+    assert "Wait 15 minutes" in answer.content.decode()
     assert not is_logged_in(client)
 
 
@@ -174,6 +175,26 @@ def test_a_forged_forwarding_header_does_not_open_the_throttle():
     assert answer.status_code == 429
 
 
+@pytest.mark.parametrize(
+    "forged", ["203.0.113.{}, 198.51.100.7", "not-an-ip-{}", "{}" + "9" * 9000]
+)
+def test_behind_a_proxy_only_the_entry_it_wrote_counts(settings, forged):
+    settings.TRUSTED_PROXIES = 1
+    user = UserFactory.create()
+    client = Client()
+    for number in range(10):
+        cache.clear()
+        answer = log_in(
+            client, user.email, "wrong", headers={"x-forwarded-for": forged.format(number)}
+        )
+        assert answer.status_code < 500
+
+    cache.clear()
+    answer = log_in(client, user.email, headers={"x-forwarded-for": forged.format(99)})
+
+    assert answer.status_code == 429
+
+
 def test_an_attacker_elsewhere_does_not_lock_the_owner_out():
     user = UserFactory.create()
     fail(Client(REMOTE_ADDR="198.51.100.7"), user, times=11, cache_cleared=True)
@@ -181,6 +202,22 @@ def test_an_attacker_elsewhere_does_not_lock_the_owner_out():
 
     cache.clear()
     log_in(client, user.email)
+
+    assert is_logged_in(client)
+
+
+def test_a_new_password_opens_the_throttle():
+    user = UserFactory.create()
+    client = Client()
+    fail(client, user, times=10, cache_cleared=True)
+    client.post(RESET, {"email": user.email})
+    form = client.get(path_of(link_in(mail.outbox[0])), follow=True)
+    client.post(
+        form.request["PATH_INFO"], {"password1": "another-Long-1", "password2": "another-Long-1"}
+    )
+
+    cache.clear()
+    log_in(client, user.email, "another-Long-1")
 
     assert is_logged_in(client)
 
