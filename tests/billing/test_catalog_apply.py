@@ -58,8 +58,11 @@ def test_the_first_apply_makes_every_plan_price_and_limit_of_the_document(sold):
 
 
 def test_rates_reach_the_database_as_decimal_strings(sold):
-    overage = PlanLimit.objects.get(plan__key="pro", meter="ai_queries").overage
+    limits = PlanLimit.objects.filter(plan__key="pro", meter="ai_queries")
 
+    [overage] = limits.values_list("overage", flat=True)
+
+    assert overage is not None
     assert Decimal(overage["rates"]["usd"]) / overage["per"] == Decimal("0.04")
     assert overage["cap"] == {"usd": 2500, "vnd": 625_000}
 
@@ -187,6 +190,7 @@ def test_an_apply_is_audited_and_told_to_the_floors_above(catalog_file):
     catalog_applied.disconnect(listen)
 
     entry = AuditEntry.objects.get(action="catalog.applied")
+    assert entry.after is not None
     assert len(entry.after["differences"]) == len(applied.differences) > 0
     assert told == [(entry.target, applied.plans)]
 
@@ -209,6 +213,54 @@ def test_nobody_to_agree_means_nothing_is_applied(catalog_file, monkeypatch):
         call_command("catalog", "apply", "--no-stripe", "--catalog", catalog_file.name)
 
     assert not SubscriptionPlan.objects.exists()
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """A person at a wide terminal; `terminal("y")` types that, and what was asked is returned."""
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "160")
+
+    def types(answer):
+        asked = []
+        monkeypatch.setattr("builtins.input", lambda question: asked.append(question) or answer)
+        return asked
+
+    return types
+
+
+@pytest.mark.parametrize("answer", ["y", "Yes", " YES "])
+def test_a_person_sees_the_table_is_asked_and_agrees(catalog_file, terminal, capsys, answer):
+    asked = terminal(answer)
+
+    call_command("catalog", "apply", "--no-stripe", "--catalog", catalog_file.name)
+
+    printed = capsys.readouterr().out
+    assert "apply will" in printed
+    assert "month usd" in printed
+    assert asked == ["Apply 16 changes? [y/N] "]
+    assert SubscriptionPlan.objects.count() == 3
+
+
+@pytest.mark.parametrize("answer", ["n", "", "yeah?"])
+def test_anything_but_yes_changes_nothing(catalog_file, terminal, answer):
+    terminal(answer)
+
+    with pytest.raises(CommandError, match="nothing was changed"):
+        call_command("catalog", "apply", "--no-stripe", "--catalog", catalog_file.name)
+
+    assert not SubscriptionPlan.objects.exists()
+
+
+def test_an_apply_for_programs_answers_json_alone(catalog_file, capsys):
+    call_command(
+        "catalog", "apply", "--yes", "--json", "--no-stripe", "--catalog", catalog_file.name
+    )
+
+    answer = json.loads(capsys.readouterr().out)
+    assert len(answer["plans"]) == SubscriptionPlan.objects.count() == 3
+    assert {row["subject"] for row in answer["applied"]} == {"plan", "price", "limit"}
 
 
 def test_programs_read_the_difference_as_json(sold, capsys):

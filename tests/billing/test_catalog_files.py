@@ -40,6 +40,33 @@ BROKEN = [
     ("plans.hobby.limits.storge", 5, "plans.hobby.limits.storge: no meter is called 'storge'"),
     ("plans.hobby.features.wings", True, "plans.hobby.features.wings: no feature is called"),
     ("plans.hobby.features.sso", False, "plans.hobby.features.sso: a plan without the feature"),
+    (
+        "plans.hobby.limits.storage",
+        {"amount": 5, "per": "seat"},
+        "plans.hobby.limits.storage.per: a limit per seat needs a plan with per_seat = true",
+    ),
+    (
+        "plans.hobby.limits.ai_queries",
+        {"amount": 5, "hard": False, "overage": {"rates": {"usd": "1", "vnd": "1"}}},
+        "plans.hobby.limits.ai_queries.overage: a free plan has no card",
+    ),
+    (
+        "plans.pro.limits.storage",
+        {"amount": 5, "hard": False, "overage": {"rates": {"usd": "1", "vnd": "1"}}},
+        "plans.pro.limits.storage.overage: storage is available and a level: only flows",
+    ),
+    ("plans.pro.prices.month.eur", 500, "plans.pro.prices.month.eur: currencies does not list it"),
+    (
+        "env.prices",
+        {"P": {"plan": "hobby", "interval": "month", "currency": "usd"}},
+        "env.prices.P: ",
+    ),
+    (
+        "env.prices",
+        {"PRICE_X": {"plan": "hobby", "interval": "month", "currency": "usd"}},
+        "env.prices.PRICE_X: hobby has no month price in usd",
+    ),
+    ("promotions", {"credits": {"WELCOME": {"amounts": {"eur": 5}}}}, "amounts.eur: currencies"),
     ("plans.hobby.seats", {"max": 9}, "plans.hobby.seats: only a plan with per_seat = true"),
     ("plans.hobby.everything_in", "pro", "plans.hobby.everything_in: must name a plan above it"),
     ("plans.pro.seats.max", 0, "plans.pro.seats.max: "),
@@ -92,6 +119,20 @@ def test_a_broken_file_names_itself_and_the_key_in_one_line(key, value, line):
     assert all(found.startswith("broken.toml: ") for found in lines)
     assert any(line in found for found in lines), lines
     assert all(len(found) < 200 for found in lines)
+
+
+def test_a_price_that_stripe_cannot_charge_is_refused(tmp_path):
+    document = copy.deepcopy(SUITE)
+    document["currencies"] = ["kwd"]
+    document["plans"]["pro"]["prices"] = {"month": {"kwd": 5125}}
+
+    with pytest.raises(catalog.CatalogInvalid) as caught:
+        loading.parse(document, tmp_path / "kuwait.toml")
+
+    assert (
+        "kuwait.toml: plans.pro.prices.month.kwd: Stripe charges KWD in multiples of 10"
+        in str(caught.value).splitlines()
+    )
 
 
 def test_every_mistake_is_reported_not_only_the_first(tmp_path):

@@ -175,6 +175,33 @@ def test_a_subscription_may_hold_the_plan_its_overage_and_its_packs():
     ]
 
 
+def test_a_plan_may_differ_from_the_catalogues_own_policy():
+    suite = CATALOGS["suite"]
+    stricter = suite.plans["pro"].model_copy(
+        update={
+            "cancellation": suite.cancellation.model_copy(update={"when": "at_once"}),
+            "portal": suite.portal.model_copy(update={"cancel": False}),
+            "tax_code": "txcd_10000000",
+        }
+    )
+
+    changed = suite.model_copy(update={"plans": {**suite.plans, "pro": stricter}})
+
+    assert (suite.cancellation_of("pro").when, changed.cancellation_of("pro").when) == (
+        "period_end",
+        "at_once",
+    )
+    assert (suite.portal_of("pro").cancel, changed.portal_of("pro").cancel) == (True, False)
+    assert changed.tax_code_of("pro") == "txcd_10000000"
+    assert changed.tax_code_of("hobby") == suite.tax.code
+
+
+def test_a_product_may_have_its_own_words():
+    with translation.override("vi"):
+        assert CATALOGS["workspaces"].word("organization", "tổ chức") == "không gian làm việc"
+        assert CATALOGS["suite"].word("organization", "tổ chức") == "tổ chức"
+
+
 def test_planned_meters_are_counted_and_billed_nowhere():
     containers = CATALOGS["containers"]
     planned = [key for key, meter in containers.meters.items() if meter.state == "planned"]

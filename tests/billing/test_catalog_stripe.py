@@ -57,7 +57,7 @@ def test_a_second_apply_writes_nothing_anywhere(stocked, stripe_simulator):
 
 
 def test_a_changed_amount_is_a_new_price_that_takes_the_lookup_key(stocked, stripe_simulator):
-    old = PlanPrice.objects.get(interval="month", currency="usd")
+    old = _first("month", "usd")
     kept = _ids() - {old.stripe_price_id}
     _raise_the_price(stocked)
 
@@ -74,8 +74,8 @@ def test_a_changed_amount_is_a_new_price_that_takes_the_lookup_key(stocked, stri
 
 
 def test_each_price_id_belongs_to_one_version_of_the_plan(stocked):
-    old = PlanPrice.objects.get(interval="month", currency="usd").stripe_price_id
-    yearly = PlanPrice.objects.get(interval="year", currency="usd").stripe_price_id
+    old = _first("month", "usd").stripe_price_id
+    yearly = _first("year", "usd").stripe_price_id
     _raise_the_price(stocked)
 
     apply(loading.load(stocked.path), stripe_api, {})
@@ -86,7 +86,7 @@ def test_each_price_id_belongs_to_one_version_of_the_plan(stocked):
 
 
 def test_an_amount_that_returns_is_sold_again_without_touching_older_subscribers(stocked):
-    first = PlanPrice.objects.get(interval="month", currency="usd")
+    first = _first("month", "usd")
     _raise_the_price(stocked)
     apply(loading.load(stocked.path), stripe_api, {})
     stocked.edit("month.usd = { amount = 700,", "month.usd = { amount = 600,")
@@ -189,7 +189,7 @@ def test_a_plan_sold_again_gets_prices_of_its_own_and_moves_no_older_subscriber(
 
 
 def test_what_somebody_archived_by_hand_is_put_back_on_sale(stocked, stripe_simulator):
-    price = PlanPrice.objects.get(interval="month", currency="usd")
+    price = _first("month", "usd")
     stripe_api.archive_price(price.stripe_price_id)
     stripe_api.archive_product(price.plan.stripe_product_id)
 
@@ -200,7 +200,7 @@ def test_what_somebody_archived_by_hand_is_put_back_on_sale(stocked, stripe_simu
         ("price", Action.RESTORE),
         ("product", Action.UPDATE),
     }
-    assert stripe_api.find_price(price.stripe_price_id).active is True
+    assert {price["active"] for price in stripe_simulator.state("price")} == {True}
     assert differences(compare(loading.load(stocked.path), stripe_api, {})) == []
 
 
@@ -222,7 +222,7 @@ def test_a_price_id_from_the_environment_is_verified_and_used(catalog_file, stri
 
     apply(loading.load(catalog_file.path), stripe_api, environment)
 
-    sold = PlanPrice.objects.get(interval="month", currency="usd")
+    sold = _first("month", "usd")
     assert sold.stripe_price_id == made.id
     assert sold.plan.stripe_product_id == made.product
     assert len(stripe_simulator.state("product")) == 1
@@ -255,7 +255,7 @@ def test_a_price_id_stripe_does_not_know_is_refused(catalog_file, stripe_simulat
 
 
 def test_a_price_id_that_sells_another_plan_is_refused(stocked):
-    yearly = PlanPrice.objects.get(interval="year", currency="usd")
+    yearly = _first("year", "usd")
     stocked.edit("month.usd = { amount = 600,", "month.usd = { amount = 6000,")
     PlanPrice.objects.filter(pk=yearly.pk).update(
         interval="month", currency="vnd", archived_at=yearly.created_at
@@ -349,6 +349,10 @@ def _price_made_by_hand(amount, currency, interval):
             tax_behavior="exclusive",
         )
     )
+
+
+def _first(interval, currency):
+    return PlanPrice.objects.get(interval=interval, currency=currency)
 
 
 def _ids():

@@ -6,7 +6,7 @@ from factory.django import DjangoModelFactory
 from billing.models import PlanLimit, PlanPrice, SubscriptionPlan
 
 
-class SubscriptionPlanFactory(DjangoModelFactory):
+class SubscriptionPlanFactory(DjangoModelFactory[SubscriptionPlan]):
     """A flat free plan unless told otherwise."""
 
     class Meta:
@@ -26,7 +26,7 @@ class SubscriptionPlanFactory(DjangoModelFactory):
         )
 
 
-class PlanPriceFactory(DjangoModelFactory):
+class PlanPriceFactory(DjangoModelFactory[PlanPrice]):
     """A monthly price of $6.00 per seat, linked to a price at Stripe."""
 
     class Meta:
@@ -42,7 +42,7 @@ class PlanPriceFactory(DjangoModelFactory):
     )
 
 
-class PlanLimitFactory(DjangoModelFactory):
+class PlanLimitFactory(DjangoModelFactory[PlanLimit]):
     """A hard limit of ten per organization."""
 
     class Meta:
