@@ -218,13 +218,18 @@ def test_nobody_to_agree_means_nothing_is_applied(catalog_file, monkeypatch):
 @pytest.fixture
 def terminal(monkeypatch):
     """A person at a wide terminal; `terminal("y")` types that, and what was asked is returned."""
-    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
-    monkeypatch.setenv("COLUMNS", "160")
 
     def types(answer):
+        monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+        monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+        monkeypatch.setenv("COLUMNS", "160")
         asked = []
-        monkeypatch.setattr("builtins.input", lambda question: asked.append(question) or answer)
+
+        def ask(question):
+            asked.append(question)
+            return answer
+
+        monkeypatch.setattr("builtins.input", ask)
         return asked
 
     return types
