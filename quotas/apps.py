@@ -7,7 +7,10 @@ class QuotasConfig(AppConfig):
 
     def ready(self) -> None:
         from billing import ports
+        from orgs.ports import bind_seats
         from quotas.port import Usage
         from quotas.reaction import receivers  # noqa: F401  importing them connects them
+        from quotas.seats import PlanSeats
 
         ports.bind_usage(Usage())
+        bind_seats(PlanSeats())

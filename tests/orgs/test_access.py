@@ -297,6 +297,30 @@ def test_a_hostile_name_is_text_on_every_page():
     assert all("&lt;script&gt;" in body for body in bodies)
 
 
+def test_the_members_page_says_how_many_seats_are_taken():
+    """Hobby has five."""
+    organization = OrganizationFactory.create()
+    MembershipFactory.create(organization=organization)
+
+    text = page_of(owner_of(organization)).get(url("members", organization)).content.decode()
+
+    assert "2 of 5 seats in use." in text
+
+
+def test_a_full_organization_refuses_the_invited_with_the_reason():
+    organization = OrganizationFactory.create()
+    invite_and_add(organization, 4)
+    offer = InvitationFactory.create(organization=organization)
+    invited = UserFactory.create(email=offer.email)
+    client = page_of(invited)
+
+    client.post(reverse("orgs:invitation-accept", kwargs={"token": offer.secret}))
+    page = client.get(reverse("orgs:profile")).content.decode()
+
+    assert "All 5 seats" in page
+    assert not organization.memberships.filter(user=invited).exists()
+
+
 def test_the_members_page_costs_the_same_queries_for_two_members_as_for_forty():
     organization = OrganizationFactory.create()
     client = page_of(owner_of(organization))
