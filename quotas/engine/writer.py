@@ -12,6 +12,7 @@ from uuid import UUID
 
 import psycopg
 import structlog
+from django.db import connection
 
 from quotas.engine import ledger, refresh
 from quotas.engine.decisions import Request
@@ -35,6 +36,8 @@ _RECONNECT_PAUSES = (0.0, 0.05, 0.1, 0.25, 0.5, 1.0, 1.5)
 def submit(requests: Requests) -> list[Rows]:
     """Decided and durable when it returns. Never call it while a transaction of yours is open:
     waiting for the writer while holding rows escapes deadlock detection (DESIGN 4.2)."""
+    if connection.in_atomic_block:
+        raise RuntimeError("Inside a transaction the verbs run on its own connection.")
     return _writer.ask(requests, size=sum(len(request.lines) for request in requests))
 
 
