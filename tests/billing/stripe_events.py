@@ -68,8 +68,16 @@ class Stripe:
         drain_all()
 
     def deliver_all(self, organization: Organization) -> None:
+        self.deliver(self.history_of(organization))
+
+    def history_of(self, organization: Organization) -> list[Json]:
+        return self.events_of(self.customer_of(organization))
+
+    def customer_of(self, organization: Organization) -> str:
         organization.billing_account.refresh_from_db()
-        self.deliver(self.events_of(organization.billing_account.stripe_customer_id))
+        customer_id = organization.billing_account.stripe_customer_id
+        assert customer_id is not None
+        return customer_id
 
     def start_checkout(self, organization: Organization, **order: Any) -> CheckoutIntent:
         owner = organization.memberships.filter(role=Role.OWNER).get().user

@@ -236,9 +236,7 @@ def test_a_retry_that_fails_does_not_restart_the_grace():
 
 def test_of_two_failed_invoices_the_older_one_sets_the_clock():
     older = invoice(stripe_id="in_0", finalized_at=NOW - 2 * DAY)
-    facts = Facts(
-        subscriptions=(subscription(status="past_due"),), invoices=(invoice(), older)
-    )
+    facts = Facts(subscriptions=(subscription(status="past_due"),), invoices=(invoice(), older))
 
     verdict = resolve(facts, POLICY, NOW)
 
@@ -274,7 +272,9 @@ def test_an_uncollectible_invoice_stays_owed():
 
 
 def test_a_sent_invoice_is_owed_from_its_due_date():
-    sent = invoice(collection_method="send_invoice", due_date=NOW - DAY, finalized_at=NOW - 31 * DAY)
+    sent = invoice(
+        collection_method="send_invoice", due_date=NOW - DAY, finalized_at=NOW - 31 * DAY
+    )
     facts = Facts(subscriptions=(subscription(),), invoices=(sent,))
 
     verdict = resolve(facts, POLICY, NOW)
@@ -306,9 +306,7 @@ def test_a_catalogue_that_downgrades_gives_the_default_plan_with_full_access():
 
 @pytest.mark.parametrize("source", [Source.SITE_OWNER, Source.MANUAL, Source.PILOT])
 def test_what_a_person_granted_by_hand_is_not_locked_by_an_invoice(source):
-    facts = Facts(
-        invoices=(invoice(finalized_at=NOW - 9 * DAY),), grants=(grant(source),)
-    )
+    facts = Facts(invoices=(invoice(finalized_at=NOW - 9 * DAY),), grants=(grant(source),))
 
     verdict = resolve(facts, POLICY, NOW)
 

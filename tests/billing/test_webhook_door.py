@@ -1,7 +1,8 @@
-"""The webhook's door: what is not a signed event of ours leaves no trace and never a 5xx (A7-A18)."""
+"""The webhook's door: what is not a signed event of ours leaves no trace, never a 5xx (A7-A18)."""
 
 import json
 import time
+from typing import Any
 
 import pytest
 from django.db import OperationalError
@@ -85,7 +86,7 @@ def test_junk_that_somebody_signed_is_refused_as_well(name):
     assert not InboxEvent.objects.exists()
 
 
-BROKEN = {
+BROKEN: dict[str, dict[str, Any]] = {
     "no id": {"id": None},
     "id is a number": {"id": 5},
     "endless id": {"id": "evt_" + "x" * 300},
@@ -105,7 +106,7 @@ def test_a_signed_body_without_stripes_shape_is_refused(name):
     assert not InboxEvent.objects.exists()
 
 
-ODD = {
+ODD: dict[str, dict[str, Any]] = {
     "created is text": {"created": "yesterday"},
     "created is huge": {"created": 10**30},
     "no version": {"api_version": None},
