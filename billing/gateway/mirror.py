@@ -58,16 +58,10 @@ def resync(customer_id: str) -> bool:
     Replay, return page and reconcile use this, because `Event.process` skips events that it knows.
     The caller holds the customer's lock.
     """
-    try:
-        found = stripe_api.fetch_customer(customer_id)
-    except Missing:
+    if not refresh_customer(customer_id):
         return False
-    if getattr(found, "deleted", False):
-        return False
-    mirrored.Customer.sync_from_stripe_data(found)
-    _sync(mirrored.PaymentMethod, stripe_api.fetch_payment_methods(customer_id))
-    _forget_missing_methods(customer_id)
-    _sync(mirrored.Subscription, stripe_api.fetch_subscriptions(customer_id))
+    _sync_all(mirrored.PaymentMethod, customer_id, stripe_api.fetch_payment_methods(customer_id))
+    _sync_all(mirrored.Subscription, customer_id, stripe_api.fetch_subscriptions(customer_id))
     _sync(mirrored.Invoice, stripe_api.fetch_invoices(customer_id))
     _sync(mirrored.Charge, stripe_api.fetch_charges(customer_id))
     return True
@@ -78,9 +72,32 @@ def _sync(model: Any, objects: Iterable[Any]) -> None:
         model.sync_from_stripe_data(found)
 
 
-def _forget_missing_methods(customer_id: str) -> None:
-    present = {method["id"] for method in stripe_api.fetch_payment_methods(customer_id)}
-    mirrored.PaymentMethod.objects.filter(customer__id=customer_id).exclude(id__in=present).delete()
+def _sync_all(model: Any, customer_id: str, found: list[Any]) -> None:
+    """`found` is complete: what Stripe no longer lists is forgotten here too (A23)."""
+    _sync(model, found)
+    present = [one["id"] for one in found]
+    model.objects.filter(customer__id=customer_id).exclude(id__in=present).delete()
+
+
+def refresh_customer(customer_id: str) -> bool:
+    """False when Stripe no longer has the customer; dj-stripe fails on what Stripe answers then."""
+    try:
+        found = stripe_api.fetch_customer(customer_id)
+    except Missing:
+        return False
+    if getattr(found, "deleted", False):
+        return False
+    mirrored.Customer.sync_from_stripe_data(found)
+    return True
+
+
+def forget_unseen_subscription(subscription_id: str, *, since: datetime) -> bool:
+    """True when dj-stripe found nothing to fetch: it skips what Stripe answers 404 for (A23)."""
+    known = mirrored.Subscription.objects.filter(id=subscription_id)
+    if known.filter(djstripe_updated__gte=since).exists():
+        return False
+    known.delete()
+    return True
 
 
 def refresh_payment_method(payment_method_id: str) -> None:

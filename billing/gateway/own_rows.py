@@ -37,12 +37,17 @@ def copy(account: BillingAccount, *, everything: bool = False) -> Copied:
     started = timezone.now()
     customer = mirror.customer(customer_id) or {}
     _copy_account(account, customer)
-    _copy_subscriptions(account, mirror.subscriptions(customer_id))
+    _copy_subscriptions(account, list(mirror.subscriptions(customer_id)), complete=everything)
     _copy_invoices(account, list(mirror.invoices(customer_id, changed_since=since)))
     _copy_refunds(account, list(mirror.charges(customer_id, changed_since=since)))
     _copy_payment_methods(account, customer, mirror.payment_methods(customer_id))
     account.synced_at = started
-    account.save(update_fields=["currency", "frozen_at", "test_clock_id", "synced_at"])
+    account.customer_deleted_at = None  # Stripe never revives one: the tombstone was an error
+    account.save(
+        update_fields=[
+            "currency", "frozen_at", "test_clock_id", "synced_at", "customer_deleted_at"
+        ]
+    )  # fmt: skip
     return Copied(live_subscriptions=account.organization.subscriptions.live().count())
 
 
@@ -52,8 +57,17 @@ def tombstone(account: BillingAccount) -> None:
     account.customer_deleted_at = account.customer_deleted_at or now
     account.synced_at = now
     account.save(update_fields=["customer_deleted_at", "synced_at"])
-    account.organization.subscriptions.live().update(status="canceled", ended_at=now)
+    _end(account.organization.subscriptions.live())
     account.organization.payment_methods.all().delete()
+
+
+def end_subscription(stripe_id: str) -> None:
+    """Stripe no longer knows it, so it is as good as cancelled (A23)."""
+    _end(Subscription.objects.live().filter(stripe_id=stripe_id))
+
+
+def _end(subscriptions: Any) -> None:
+    subscriptions.update(status="canceled", ended_at=timezone.now())
 
 
 def _copy_account(account: BillingAccount, customer: Json) -> None:
@@ -66,7 +80,8 @@ def _copy_account(account: BillingAccount, customer: Json) -> None:
         account.frozen_at = max(filter(None, [account.frozen_at, frozen]), default=None)
 
 
-def _copy_subscriptions(account: BillingAccount, found: Iterable[Json]) -> None:
+def _copy_subscriptions(account: BillingAccount, found: list[Json], *, complete: bool) -> None:
+    """`complete` after a full fetch: then what is missing has gone at Stripe too."""
     rows = [
         Subscription(organization_id=account.organization_id, **subscription_fields(data))
         for data in found
@@ -77,6 +92,9 @@ def _copy_subscriptions(account: BillingAccount, found: Iterable[Json]) -> None:
         unique_fields=["stripe_id"],
         update_fields=_updatable(Subscription),
     )
+    if complete:
+        listed = [data["id"] for data in found]
+        _end(account.organization.subscriptions.live().exclude(stripe_id__in=listed))
 
 
 def _copy_invoices(account: BillingAccount, found: list[Json]) -> None:

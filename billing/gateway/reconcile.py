@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import islice
 from typing import Any, Final
 
 import structlog
@@ -11,9 +12,9 @@ from django.utils import timezone
 
 from billing.exceptions import BillingError
 from billing.gateway import stripe_api
-from billing.gateway.webhooks import envelope, processing
+from billing.gateway.webhooks import envelope, inbox, processing
 from billing.gateway.webhooks.handled import HANDLED
-from billing.models import BillingAccount
+from billing.models import BillingAccount, InboxEvent
 
 logger = structlog.get_logger(__name__)
 
@@ -23,37 +24,42 @@ _WINDOW: Final = timedelta(days=30)
 _SLICE: Final = 24
 
 
+_CHUNK: Final = 100
+
+
 @dataclass(frozen=True, kw_only=True)
 class Report:
+    """`undelivered` events were fetched and applied now; customers were resynced, or failed."""
+
     undelivered: int
     resynced: int
     failed: int
 
 
 def run() -> Report:
-    """Safe to repeat and to run beside everything else: it only calls `resync` under the lock."""
+    """Safe to repeat and to run beside everything else: all of it happens under the locks."""
     if not stripe_api.is_configured():
         return Report(undelivered=0, resynced=0, failed=0)
-    missed = set(_customers_of_undelivered())
-    accounts = {account.pk: account for account in _accounts_of(missed)}
-    accounts |= {account.pk: account for account in _stalest()}
-    synced = sum(_resync(account) for account in accounts.values())
-    report = Report(undelivered=len(missed), resynced=synced, failed=len(accounts) - synced)
+    missed = list(_take_undelivered())
+    for customer_id in set(missed):
+        processing.drain(customer_id)
+    stalest = list(_stalest())
+    synced = sum(_resync(account) for account in stalest)
+    report = Report(undelivered=len(missed), resynced=synced, failed=len(stalest) - synced)
     logger.info("billing.reconciled", undelivered=report.undelivered, resynced=report.resynced)
     return report
 
 
-def _customers_of_undelivered() -> Iterator[str]:
+def _take_undelivered() -> Iterator[str]:
+    """Puts what we never saw into the inbox, as if it had arrived; yields whose each event is."""
     since = int((timezone.now() - _WINDOW).timestamp())
-    for event in stripe_api.undelivered_events(since=since):
-        if event["type"] in HANDLED:
-            yield envelope.customer_of(event)
-
-
-def _accounts_of(customer_ids: set[str]) -> Any:
-    return BillingAccount.objects.filter(stripe_customer_id__in=customer_ids).select_related(
-        "organization"
-    )
+    events = (one for one in stripe_api.undelivered_events(since=since) if one["type"] in HANDLED)
+    while chunk := {one["id"]: one for one in islice(events, _CHUNK)}:
+        seen = InboxEvent.objects.filter(event_id__in=chunk).values_list("event_id", flat=True)
+        for event_id in chunk.keys() - set(seen):
+            found = envelope.read(chunk[event_id])
+            inbox.store(found, {})
+            yield found.customer_id
 
 
 def _stalest() -> Any:

@@ -202,7 +202,7 @@ def undelivered_events(*, since: int) -> Iterator[Json]:
             {"delivery_success": False, "created": {"gte": since}, "limit": 100}
         )
         for event in page.auto_paging_iter():
-            yield _json(event)
+            yield event.to_dict(for_json=True)
 
 
 def cancel_subscription(subscription_id: str, *, key: str) -> None:
@@ -256,7 +256,9 @@ def create_product(draft: ProductDraft) -> ShopProduct:
 def update_product(product_id: str, draft: ProductDraft) -> ShopProduct:
     """Also puts an archived product back on sale."""
     with translated("products.update"):
-        params: Any = {**_product_params(draft), "active": True}
+        # An empty label takes the old one away; leaving it out would keep it.
+        label = draft.unit_label or ""
+        params: Any = {**_product_params(draft), "unit_label": label, "active": True}
         return _shop_product(client().v1.products.update(product_id, params))
 
 

@@ -52,7 +52,7 @@ def receive(request: HttpRequest) -> HttpResponse:
     except Refused as refusal:
         return _refuse(request, refusal)
     try:
-        _store(found, request)
+        store(found, _kept(request))
     except DatabaseError:
         logger.exception("stripe.inbox_unavailable", event_id=found.event_id)
         response = JsonResponse({"code": "unavailable"}, status=503)
@@ -99,7 +99,12 @@ def _refuse(request: HttpRequest, refusal: Refused) -> HttpResponse:
     return JsonResponse({"code": refusal.code}, status=refusal.status)
 
 
-def _store(found: Envelope, request: HttpRequest) -> None:
+def _kept(request: HttpRequest) -> dict[str, str]:
+    return {name: request.headers[name][:200] for name in _KEPT_HEADERS if name in request.headers}
+
+
+def store(found: Envelope, headers: dict[str, str]) -> None:
+    """One row per event id, whoever brings it: Stripe, or the reconcile that asked for it."""
     state, note = _triage(found)
     row = InboxEvent(
         event_id=found.event_id,
@@ -110,9 +115,7 @@ def _store(found: Envelope, request: HttpRequest) -> None:
         api_version=found.api_version,
         stripe_created_at=found.created_at,
         payload=found.payload,
-        headers={
-            name: request.headers[name][:200] for name in _KEPT_HEADERS if name in request.headers
-        },
+        headers=headers,
         state=state,
         note=note,
     )

@@ -18,8 +18,8 @@ from django.utils import timezone
 from djstripe.models import Event
 
 from billing.entitlement import store
-from billing.exceptions import StripeUnavailable
-from billing.gateway import locks, mirror, own_rows
+from billing.exceptions import NotConfigured, StripeUnavailable
+from billing.gateway import locks, mirror, own_rows, stripe_api
 from billing.models import BillingAccount, InboxEvent, Invoice
 from billing.redaction import redact
 from billing.signals import events_applied, events_arrived
@@ -33,6 +33,16 @@ _LONGEST_DELAY: Final = timedelta(hours=1)
 # A customer of ours may be announced before its id is on our row; one of another product never is.
 _UNKNOWN_CUSTOMER_ATTEMPTS: Final = 5
 _random = SystemRandom()
+# No event can be blamed for these: an outage or a revoked key must not kill rows.
+_NOBODYS_FAULT: Final = (
+    stripe.APIConnectionError,
+    stripe.APIError,
+    stripe.AuthenticationError,
+    stripe.PermissionError,
+    stripe.RateLimitError,
+    NotConfigured,
+    StripeUnavailable,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +52,10 @@ class Drained:
     busy: bool = False
     done: int = 0
     more: bool = False
+
+
+class _CustomerGone(Exception):
+    """Stripe has deleted the customer, whatever the events in hand say."""
 
 
 def drain(customer_id: str) -> Drained:
@@ -60,7 +74,8 @@ def drain(customer_id: str) -> Drained:
 def resync(account: BillingAccount, *, cause: str) -> bool:
     """Bring one customer up to date from Stripe itself, whatever the inbox holds.
 
-    Return page, replay and reconcile use it. False when another worker has the customer.
+    Return page, replay and reconcile use it. False when another worker has the customer. Raises
+    BillingError where Stripe fails.
     """
     customer_id = account.stripe_customer_id
     if customer_id is None:
@@ -68,8 +83,10 @@ def resync(account: BillingAccount, *, cause: str) -> bool:
     with transaction.atomic():
         if not locks.try_customer(customer_id):
             return False
-        exists = mirror.resync(customer_id)
+        with stripe_api.translated("resync"):  # dj-stripe fetches related objects by itself
+            exists = mirror.resync(customer_id)
         _derive(customer_id, cause=cause, gone=not exists, everything=True)
+        events_applied.send(InboxEvent, customer_id=customer_id, events=[])
     return True
 
 
@@ -79,16 +96,31 @@ def _drain_locked(customer_id: str) -> int:
         rows = _without_disputes(rows)
     if not rows:
         return 0
-    if customer_id and not BillingAccount.objects.for_stripe_customer(customer_id).exists():
+    if not customer_id:
+        return len(_apply_and_finish(rows))
+    account = BillingAccount.objects.for_stripe_customer(customer_id).first()
+    if account is None:
         _hold_unknown(rows)
         return 0
-    applied = [row for row in _newest_per_object(rows) if _apply(row)]
-    _finish(rows, {row.object_id for row in applied})
-    if applied and customer_id:
-        gone = any(row.type == "customer.deleted" for row in applied)
+    gone = account.customer_deleted_at is not None
+    try:
+        applied = rows if gone else _apply_and_finish(rows)
+    except _CustomerGone:
+        gone, applied = True, rows
+    if gone:
+        _finish(rows)
+    if applied:
         _derive(customer_id, cause=applied[-1].event_id, gone=gone)
         events_applied.send(InboxEvent, customer_id=customer_id, events=applied)
     return len(applied)
+
+
+def _apply_and_finish(rows: list[InboxEvent]) -> list[InboxEvent]:
+    """Every row of an object that was brought up to date is done, not only the newest."""
+    applied = [row for row in _newest_per_object(rows) if _apply(row)]
+    fresh = {_subject(row) for row in applied}
+    _finish(row for row in rows if _subject(row) in fresh)
+    return applied
 
 
 def _without_disputes(rows: list[InboxEvent]) -> list[InboxEvent]:
@@ -121,10 +153,12 @@ def _newest_per_object(rows: Iterable[InboxEvent]) -> list[InboxEvent]:
 
     `deleted` is kept beside later events of the same object, because it fetches nothing.
     """
-    chosen: dict[tuple[str, bool], InboxEvent] = {}
-    for row in rows:
-        chosen[row.object_id or row.event_id, row.type.endswith(".deleted")] = row
+    chosen = {_subject(row): row for row in rows}
     return sorted(chosen.values(), key=lambda row: row.pk)
+
+
+def _subject(row: InboxEvent) -> tuple[str, bool]:
+    return row.object_id or row.event_id, row.type.endswith(".deleted")
 
 
 def _apply(row: InboxEvent) -> bool:
@@ -132,9 +166,9 @@ def _apply(row: InboxEvent) -> bool:
     try:
         with transaction.atomic():
             _mirror_event(row)
-    except (stripe.APIConnectionError, stripe.RateLimitError, StripeUnavailable):
+    except _CustomerGone:
         raise
-    except stripe.APIError as error:
+    except _NOBODYS_FAULT as error:
         raise StripeUnavailable("Stripe failed while an event was applied.") from error
     except Exception as error:  # noqa: BLE001  any other error belongs to this row alone
         _retry_later(row, error)
@@ -144,13 +178,22 @@ def _apply(row: InboxEvent) -> bool:
 
 def _mirror_event(row: InboxEvent) -> None:
     if row.type == "customer.deleted":
-        return  # dj-stripe would send Stripe a DELETE; the tombstone is ours (own_rows)
+        raise _CustomerGone  # dj-stripe would send Stripe a DELETE; the tombstone is ours
+    if row.type in {"customer.created", "customer.updated"}:
+        if not mirror.refresh_customer(row.object_id):
+            raise _CustomerGone
+        return
     if row.type == "payment_method.detached":
         mirror.refresh_payment_method(row.object_id)
         return
+    started = timezone.now()
     Event.process(row.payload)
     if row.type == "invoice.deleted":
         Invoice.objects.filter(stripe_id=row.object_id).delete()
+    if row.type.startswith("customer.subscription.") and mirror.forget_unseen_subscription(
+        row.object_id, since=started
+    ):
+        own_rows.end_subscription(row.object_id)
 
 
 def _derive(customer_id: str, *, cause: str, gone: bool = False, everything: bool = False) -> None:
@@ -159,7 +202,7 @@ def _derive(customer_id: str, *, cause: str, gone: bool = False, everything: boo
     )
     if gone:
         own_rows.tombstone(account)
-    elif account.customer_deleted_at is None:
+    else:
         own_rows.copy(account, everything=everything)
     store.rederive(account.organization, cause=cause)
 
@@ -167,10 +210,8 @@ def _derive(customer_id: str, *, cause: str, gone: bool = False, everything: boo
 # --- The rows' own life -----------------------------------------------------------------------
 
 
-def _finish(rows: Iterable[InboxEvent], applied_objects: set[str]) -> None:
-    """Every row of an object that was brought up to date is done, not only the newest."""
-    done = [row.pk for row in rows if row.object_id in applied_objects]
-    InboxEvent.objects.waiting().filter(pk__in=done).update(
+def _finish(rows: Iterable[InboxEvent]) -> None:
+    InboxEvent.objects.waiting().filter(pk__in=[row.pk for row in rows]).update(
         state=InboxEvent.State.DONE, finished_at=timezone.now(), note=""
     )
 
@@ -210,7 +251,7 @@ def _count_attempt(row: InboxEvent, *, state: str, note: str) -> None:
 def _postpone(customer_id: str, error: Exception) -> None:
     """The whole drain was undone: count the attempt outside of it."""
     logger.warning("stripe.drain_failed", customer=customer_id, error=redact(repr(error))[:500])
-    if isinstance(error, StripeUnavailable | stripe.APIConnectionError | stripe.RateLimitError):
+    if isinstance(error, _NOBODYS_FAULT):
         # Nobody's fault: no attempt is counted against the row, it only waits.
         _due(customer_id).update(
             next_attempt_at=timezone.now() + _delay(2), note="Stripe does not answer"
