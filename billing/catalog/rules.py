@@ -19,7 +19,9 @@ class Problem(NamedTuple):
     sentence: str
 
     def __str__(self) -> str:
-        return f"{self.key}: {self.sentence}"
+        """One line, whatever control characters somebody put into a key."""
+        line = f"{self.key}: {self.sentence}"
+        return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in line)
 
 
 Found = Iterator[Problem]

@@ -5,6 +5,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import settings as within
+from hypothesis import strategies as st
 
 from billing import catalog
 from billing.catalog import loading
@@ -135,6 +138,46 @@ def test_a_price_that_stripe_cannot_charge_is_refused(tmp_path):
     )
 
 
+def _paths(value, path=()):
+    yield path
+    for key, part in value.items() if isinstance(value, dict) else ():
+        yield from _paths(part, (*path, key))
+
+
+PATHS = [path for path in _paths(SUITE) if path]
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**18), 10**18)
+    | st.floats()
+    | st.text(max_size=20)
+    | st.sampled_from(["unlimited", "2 GB", "50 h", "usd", "pro", "storage", "month", "en"])
+)
+ANYTHING = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=10) | st.sampled_from(["en", "usd", "amount"]), inner)
+    ),
+    max_leaves=6,
+)
+
+
+@within(max_examples=300, deadline=None)
+@given(st.sampled_from(PATHS), ANYTHING)
+def test_whatever_somebody_writes_it_loads_or_says_why(path, value):
+    document = copy.deepcopy(SUITE)
+    *parents, last = path
+    table = document
+    for parent in parents:
+        table = table[parent]
+    table[last] = value
+
+    said = _said_of(document)
+
+    assert said is None or (said and all("\n" not in line for line in said))
+
+
 def test_every_mistake_is_reported_not_only_the_first(tmp_path):
     document = copy.deepcopy(SUITE)
     document["default_plan"] = "gold"
@@ -209,6 +252,15 @@ def test_no_catalogue_is_named_in_code():
 def _is_an_everyday_word(path, name):
     """The setting's default, and words that Django and Python use themselves."""
     return (path.name, name) == ("settings.py", "suite") or name in {"sessions", "tokens"}
+
+
+def _said_of(document):
+    """The lines of a refusal, or None for a document that loads. Anything else is a crash."""
+    try:
+        loading.parse(document, Path("/any.toml"))
+    except catalog.CatalogInvalid as error:
+        return [str(problem) for problem in error.problems]
+    return None
 
 
 def _with(key, value):

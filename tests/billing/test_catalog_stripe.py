@@ -213,6 +213,24 @@ def test_a_new_name_reaches_stripe(stocked, stripe_simulator):
     assert SubscriptionPlan.objects.get(key="pro").text("name", "en") == "Plus"
 
 
+def test_a_plan_that_stops_charging_per_seat_loses_the_label_and_every_price(
+    stocked, stripe_simulator
+):
+    ids = _ids()
+    stocked.edit("per_seat = true\n", "")
+    stocked.edit('seats = { min = 1, max = 50, cover = "members", beyond = "flag" }\n', "")
+
+    apply(loading.load(stocked.path), stripe_api, {})
+
+    assert not stripe_simulator.state("product")[0]["unit_label"]
+    assert _ids().isdisjoint(ids)
+    assert len(_ids()) == 4
+    assert {
+        SubscriptionPlan.objects.with_price_id(price_id).get().per_seat for price_id in ids
+    } == {True}
+    assert differences(compare(loading.load(stocked.path), stripe_api, {})) == []
+
+
 # --- Price ids from the environment ------------------------------------------------------------
 
 
