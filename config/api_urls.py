@@ -1,7 +1,7 @@
 """Every API path. Those under `subscriptions/` are document 004's own and work as written."""
 
 from django.urls import include, path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from billing.api import views as billing
 from config.status import Status
@@ -11,5 +11,5 @@ urlpatterns = [
     path("v1/billing/", include("billing.api.urls")),
     path("subscriptions/upgrade", billing.Checkout.as_view(), name="subscriptions-upgrade"),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
-    path("docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
 ]

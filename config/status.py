@@ -4,7 +4,6 @@ from typing import Any
 
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
-from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -15,6 +14,7 @@ from billing.models import Access, BillingAccount, EffectivePlan, Source
 from orgs import capabilities, current
 from orgs.capabilities import Capability
 from orgs.models import Membership, Organization, User
+from orgs.permissions import capability
 
 _STORAGE = "storage"
 
@@ -47,7 +47,7 @@ class StatusResponse(serializers.Serializer[Any]):
 class Status(APIView):
     """Which plan applies now, and what one may do about it."""
 
-    permission_classes = [IsAuthenticated]
+    permission_classes = [capability(Capability.STATUS_VIEW)]
 
     @extend_schema(responses=StatusResponse)
     def get(self, request: Request) -> Response:
@@ -56,7 +56,7 @@ class Status(APIView):
         body = _plan(effective) | _storage(effective) | _person(request.user, membership)
         if Capability.BILLING_VIEW in capabilities.of(membership):
             body |= _stripe_ids(effective)
-        return Response(body, headers={"Cache-Control": "no-store"})
+        return Response(body)
 
 
 def _plan(effective: EffectivePlan) -> dict[str, Any]:

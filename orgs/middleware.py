@@ -18,6 +18,7 @@ from orgs.models import Membership, User
 from orgs.requests import OrgRequest
 
 ORGANIZATION_PREFIX = "/o/"
+API_PREFIX = "/api/"
 _ACTIVITY_RESOLUTION = timedelta(minutes=15)
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
@@ -32,9 +33,9 @@ class CurrentOrganizationMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        """No copy of a private page outlives the session, in no cache and no history (E24)."""
+        """No copy of a private answer outlives the session, in no cache and no history (E24)."""
         response = self.get_response(request)
-        if request.path_info.startswith(ORGANIZATION_PREFIX):
+        if request.path_info.startswith((ORGANIZATION_PREFIX, API_PREFIX)):
             patch_cache_control(response, private=True, no_store=True)
         return response
 

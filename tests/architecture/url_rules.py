@@ -1,0 +1,202 @@
+"""Who may open which URL, with what, and what they get: one rule for every URL pattern.
+
+Whoever adds a URL adds its rule here; the suite fails until they do. A rule says
+
+- `who`: the audience (`Who`). Outsiders get a login page, or 401 from the API; whoever is not a
+  member of the organization in question gets 404;
+- `answers`: method → the status that somebody who may gets for `body` (or no body at all).
+  A method that is not named answers 405. Those of sign-in are what somebody without a second
+  factor gets;
+- `reads`, `writes`: the capability that safe and unsafe methods need. A role without it gets 403;
+- `when_locked`: whether unsafe methods stay open while the organization is locked for not paying
+  (recorded now; enforced with the lock). Reading always stays open;
+- `stripe`: the answer needs Stripe, so the test gives it the simulator.
+
+Scopes of personal tokens follow from the method: safe ones need `read`, unsafe ones `write`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from orgs.capabilities import Capability as May
+
+
+class Who(Enum):
+    """An audience, and by what it proves that it belongs to it."""
+
+    ANYONE = "anyone, signed in or not"
+    LINK = "whoever holds the mailed link"
+    PERSON = "a signed-in person, about themselves (session)"
+    MEMBER = "a member of the organization in the URL (session)"
+    TOKEN_OR_PERSON = "a signed-in person (session or personal token)"
+    CALLER = "a member of the organization that the call names (session or personal token)"
+    SATELLITE = "another service of the product (service token)"
+    STRIPE = "Stripe (signature)"
+    STAFF = "staff with a second factor (session)"
+
+
+ORGANIZATIONS = frozenset({Who.MEMBER, Who.CALLER})
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    who: Who
+    answers: Mapping[str, int]
+    reads: str | None = None
+    writes: str | None = None
+    when_locked: bool = True
+    body: Mapping[str, Any] = field(default_factory=dict)
+    query: str = ""
+    stripe: bool = False
+
+    def needs(self, method: str) -> str | None:
+        return self.reads if method in SAFE else self.writes
+
+
+def anyone(**answers: int) -> Rule:
+    return Rule(who=Who.ANYONE, answers=answers)
+
+
+def person(body: Mapping[str, Any] | None = None, **answers: int) -> Rule:
+    return Rule(who=Who.PERSON, answers=answers, body=body or {})
+
+
+def page(reads: str, *, stripe: bool = False, query: str = "") -> Rule:
+    """A page of an organization that is only read."""
+    return Rule(who=Who.MEMBER, answers={"GET": 200}, reads=reads, query=query, stripe=stripe)
+
+
+def act(writes: str, status: int, *, when_locked: bool = False, **more: Any) -> Rule:
+    """A form's target inside an organization."""
+    return Rule(
+        who=Who.MEMBER, answers={"POST": status}, writes=writes, when_locked=when_locked, **more
+    )
+
+
+ORDER = {"tier": "pro", "interval": "month", "currency": "usd", "seats": 1}
+NAMELESS = {"name": ""}
+PRO = {"tier": "pro", "seats": 1}
+
+RULES: dict[str, Rule] = {
+    # Health: no secrets in the answers, so that load balancers may ask.
+    "healthz": anyone(GET=200),
+    "readyz": anyone(GET=200),
+    # Stripe. Without a signature both answer 400.
+    "webhooks/stripe": Rule(who=Who.STRIPE, answers={"POST": 400}),
+    "api/subscriptions/webhook": Rule(who=Who.STRIPE, answers={"POST": 400}),
+    # The API for owners and their scripts.
+    "api/v1/billing/status": Rule(who=Who.CALLER, answers={"GET": 200}, reads=May.STATUS_VIEW),
+    "api/v1/billing/plans": Rule(who=Who.TOKEN_OR_PERSON, answers={"GET": 200}),
+    "api/v1/billing/checkout": Rule(
+        who=Who.CALLER, answers={"POST": 200}, writes=May.BILLING_MANAGE, body=PRO, stripe=True
+    ),
+    "api/subscriptions/upgrade": Rule(
+        who=Who.CALLER, answers={"POST": 200}, writes=May.BILLING_MANAGE, body=PRO, stripe=True
+    ),
+    "api/v1/billing/portal": Rule(
+        who=Who.CALLER, answers={"POST": 200}, writes=May.BILLING_MANAGE, stripe=True
+    ),
+    "api/v1/billing/invoices": Rule(who=Who.CALLER, answers={"GET": 200}, reads=May.BILLING_VIEW),
+    # The reference is the same on every installation and names no organization.
+    "api/schema/": anyone(GET=200),
+    "api/docs/": anyone(GET=200),
+    # Sign-in (django-allauth).
+    "accounts/login/": anyone(GET=200, POST=200),
+    "accounts/login/code/confirm/": anyone(GET=302, POST=302),
+    "accounts/logout/": person(GET=200, POST=302),
+    "accounts/inactive/": anyone(GET=200),
+    "accounts/signup/": anyone(GET=200, POST=200),
+    "accounts/confirm-email/": anyone(GET=200),
+    "accounts/^confirm-email/(?P<key>[-:\\w]+)/$": anyone(GET=200, POST=404),
+    "accounts/password/reset/": anyone(GET=200, POST=200),
+    "accounts/password/reset/done/": anyone(GET=200),
+    "accounts/password/reset/key/done/": anyone(GET=200),
+    "accounts/^password/reset/key/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>.+)/$": anyone(
+        GET=200, POST=200
+    ),
+    "accounts/2fa/authenticate/": anyone(GET=302, POST=302),
+    "accounts/reauthenticate/": person(GET=200, POST=200),
+    "accounts/email/": person(GET=200, POST=302),
+    "accounts/password/change/": person(GET=200, POST=200),
+    "accounts/password/set/": person(GET=302, POST=302),
+    "accounts/2fa/": person(GET=200),
+    "accounts/2fa/reauthenticate/": person(GET=302, POST=302),
+    "accounts/2fa/totp/activate/": person(GET=302, POST=302),
+    "accounts/2fa/totp/deactivate/": person(GET=404, POST=404),
+    "accounts/2fa/recovery-codes/": person(GET=404),
+    "accounts/2fa/recovery-codes/generate/": person(GET=302, POST=302),
+    "accounts/2fa/recovery-codes/download/": person(GET=404),
+    # A person's own pages.
+    "": person(GET=302),
+    "preferences/language/": anyone(GET=302, POST=302),
+    "preferences/theme/": anyone(POST=302),
+    "organizations/new/": person(body=NAMELESS, GET=200, POST=422),
+    "profile/": person(body=NAMELESS, GET=200, POST=422),
+    "settings/billing/": person(GET=302),
+    # Invitations: the link is the secret; accepting needs the login that it was mailed to.
+    "invitations/<str:token>/": Rule(who=Who.LINK, answers={"GET": 200}),
+    "invitations/<str:token>/sign-up/": Rule(who=Who.LINK, answers={"POST": 302}),
+    "invitations/<str:token>/accept/": person(POST=302),
+    "invitations/<str:token>/decline/": person(POST=302),
+    # An organization's money. Everything that leads to paying stays open while locked.
+    "o/<slug:slug>/settings/billing/": page(May.BILLING_VIEW),
+    "o/<slug:slug>/settings/billing/plans/": page(May.BILLING_VIEW),
+    "o/<slug:slug>/settings/billing/invoices.csv": page(May.BILLING_VIEW),
+    "o/<slug:slug>/settings/billing/checkout/": act(
+        May.BILLING_MANAGE, 303, body=ORDER, stripe=True, when_locked=True
+    ),
+    "o/<slug:slug>/settings/billing/portal/": act(
+        May.BILLING_MANAGE, 303, stripe=True, when_locked=True
+    ),
+    "o/<slug:slug>/settings/billing/return/": page(
+        May.BILLING_MANAGE, stripe=True, query="session_id={session_id}"
+    ),
+    "o/<slug:slug>/settings/billing/return/state/": page(
+        May.BILLING_MANAGE, stripe=True, query="session_id={session_id}"
+    ),
+    # An organization's people. Who is locked may still leave, remove, withdraw and close.
+    "o/<slug:slug>/": Rule(who=Who.MEMBER, answers={"GET": 302}, reads=May.ORGANIZATION_VIEW),
+    "o/<slug:slug>/switch/": act(May.ORGANIZATION_VIEW, 302, when_locked=True),
+    "o/<slug:slug>/leave/": act(May.ORGANIZATION_VIEW, 302, when_locked=True),
+    "o/<slug:slug>/settings/general/": page(May.ORGANIZATION_VIEW),
+    "o/<slug:slug>/settings/general/describe/": act(May.ORGANIZATION_MANAGE, 422),
+    "o/<slug:slug>/settings/general/slug/": act(May.ORGANIZATION_MANAGE, 422),
+    "o/<slug:slug>/settings/general/close/": act(May.ORGANIZATION_CLOSE, 422, when_locked=True),
+    "o/<slug:slug>/settings/members/": page(May.MEMBERS_VIEW),
+    "o/<slug:slug>/settings/members/invite/": act(May.MEMBERS_MANAGE, 422),
+    "o/<slug:slug>/settings/members/hand-over/": act(May.OWNERSHIP_TRANSFER, 302, when_locked=True),
+    "o/<slug:slug>/settings/members/<uuid:membership_id>/role/": act(May.MEMBERS_MANAGE, 302),
+    "o/<slug:slug>/settings/members/<uuid:membership_id>/remove/": act(
+        May.MEMBERS_MANAGE, 302, when_locked=True
+    ),
+    "o/<slug:slug>/settings/invitations/<uuid:invitation_id>/resend/": act(May.MEMBERS_MANAGE, 302),
+    "o/<slug:slug>/settings/invitations/<uuid:invitation_id>/revoke/": act(
+        May.MEMBERS_MANAGE, 302, when_locked=True
+    ),
+    "o/<slug:slug>/settings/api-keys/": Rule(
+        who=Who.MEMBER,
+        answers={"GET": 200, "POST": 422},
+        reads=May.API_KEYS_MANAGE,
+        writes=May.API_KEYS_MANAGE,
+        when_locked=False,
+    ),
+    "o/<slug:slug>/settings/api-keys/<int:token_id>/revoke/": act(
+        May.API_KEYS_MANAGE, 302, when_locked=True
+    ),
+    "o/<slug:slug>/settings/audit/": page(May.AUDIT_VIEW),
+    "o/<slug:slug>/settings/audit.csv": page(May.AUDIT_VIEW),
+}
+
+# Hundreds of patterns with one rule: Django's admin. Its own permissions say which model.
+FAMILIES: dict[str, Rule] = {
+    "admin/": Rule(who=Who.STAFF, answers={"GET": 200}),
+}
+
+
+def rules_of(pattern: str) -> list[Rule]:
+    """All rules that claim a pattern; there must be exactly one."""
+    exact = [RULES[pattern]] if pattern in RULES else []
+    return exact + [rule for prefix, rule in FAMILIES.items() if pattern.startswith(prefix)]
