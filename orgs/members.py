@@ -30,6 +30,7 @@ from orgs.models import Invitation, Membership, Organization, Role, User
 from orgs.tokens import digest
 
 INVITATION_LIFETIME = timedelta(days=7)  # E5
+MAX_OPEN_INVITATIONS = 200  # more would be a mailing, and longer than the page that lists them
 _RANK = {Role.MEMBER: 0, Role.ADMIN: 1, Role.OWNER: 2}
 
 
@@ -43,6 +44,7 @@ def invite(organization: Organization, email: str, role: str, *, inviter: User) 
         if current.memberships.filter(user__email=address).exists():
             raise AlreadyMember(_("%(email)s is a member already.") % {"email": address})
         open_invitations(current).filter(email=address).update(revoked_at=timezone.now())
+        _refuse_flood(current)
         return _send(current, address, role, inviter)
 
 
@@ -295,6 +297,15 @@ def _refuse_personal(organization: Organization) -> None:
     if organization.kind == Organization.Kind.PERSONAL:
         raise PersonalOrganization(
             _("A personal organization has one member. Create a team to work with others.")
+        )
+
+
+def _refuse_flood(organization: Organization) -> None:
+    if open_invitations(organization).count() >= MAX_OPEN_INVITATIONS:
+        raise Unprocessable(
+            _("There are %(count)s open invitations. Withdraw some before you send more.")
+            % {"count": MAX_OPEN_INVITATIONS},
+            field="email",
         )
 
 

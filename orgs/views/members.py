@@ -20,7 +20,7 @@ from orgs.role_texts import describe_role
 from orgs.views.refusals import explained
 
 PAGE_LENGTH = 50
-INVITATIONS_SHOWN = HEIRS_SHOWN = 200
+HEIRS_SHOWN = 200
 
 
 @require_safe
@@ -154,7 +154,7 @@ def _role_descriptions() -> list[dict[str, object]]:
 
 def _open_invitations(organization: Organization) -> list[Invitation]:
     newest_first = members.open_invitations(organization).order_by("-created_at", "pk")
-    return list(newest_first.select_related("invited_by")[:INVITATIONS_SHOWN])
+    return list(newest_first.select_related("invited_by")[: members.MAX_OPEN_INVITATIONS])
 
 
 def _member(request: OrgRequest, membership_id: uuid.UUID) -> Membership:
