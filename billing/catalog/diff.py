@@ -121,5 +121,11 @@ def _limit_text(fields: Any) -> str:
         return NOTHING
     amount = "unlimited" if fields["amount"] is None else str(fields["amount"])
     firmness = "hard" if fields["hard"] else "soft"
-    billed = f", overage {fields['overage']['rates']}" if fields["overage"] else ""
-    return f"{amount} {firmness} per {fields['per']}{billed}"
+    return f"{amount} {firmness} per {fields['per']}{_overage_text(fields['overage'])}"
+
+
+def _overage_text(overage: Any) -> str:
+    if not overage:
+        return ""
+    rates = ", ".join(f"{rate} {currency}" for currency, rate in overage["rates"].items())
+    return f", then {rates} per {overage['per']}"

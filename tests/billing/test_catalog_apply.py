@@ -301,7 +301,7 @@ def test_check_prints_every_mistake_and_fails(sold, capsys):
 
     printed = capsys.readouterr()
     assert f"{sold.path.name}: default_plan: no plan is called 'gold'" in printed.err
-    assert "suite.toml: 3 plans, in order" in printed.out
+    assert "suite.toml: 3 plans, valid" in printed.out
 
 
 # --- The database refuses what the code must never do ------------------------------------------

@@ -63,7 +63,7 @@ class Command(BaseCommand):
                 self.stderr.write(str(error))
                 broken += 1
             else:
-                self.stdout.write(f"{path_of(name).name}: {len(catalog.plans)} plans, in order")
+                self.stdout.write(f"{path_of(name).name}: {len(catalog.plans)} plans, valid")
         if broken:
             raise CommandError(f"{broken} of {len(names)} cannot be used")
 
