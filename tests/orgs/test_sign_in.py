@@ -329,6 +329,21 @@ def test_a_reset_link_leads_to_our_site_and_works_once(client, settings):
     assert "password1" not in again.content.decode()
 
 
+def test_a_new_address_counts_after_its_mail_and_is_stored_in_lower_case(client):
+    user = UserFactory.create()
+    log_in(client, user.email)
+    asked = client.post("/accounts/email/", {"action_add": "", "email": "New.Me@Example.com"})
+    if asked["Location"].startswith(reverse("account_reauthenticate")):
+        client.post(asked["Location"], {"password": PASSWORD})
+    before = User.objects.get(pk=user.pk).email
+
+    client.post(path_of(link_in(mail.outbox[-1])))
+    client.post("/accounts/email/", {"action_primary": "", "email": "new.me@example.com"})
+
+    assert before == user.email
+    assert User.objects.get(pk=user.pk).email == "new.me@example.com"
+
+
 def test_a_reset_for_an_unknown_address_looks_like_any_reset():
     known = UserFactory.create()
 
