@@ -8,6 +8,8 @@ entitlement_changed = Signal()
 events_arrived = Signal()
 # Arguments: customer_id: str, events: list[InboxEvent]. Sent in the transaction that applied them.
 events_applied = Signal()
+# Arguments: organization. Its invoice rows were brought up to date; paid ones may roll periods.
+invoices_copied = Signal()
 # Arguments: organization. It has more than one live subscription: one stays, the others end (B3).
 duplicates_found = Signal()
 # Arguments: organization. It is closed and still has a live subscription (B9).

@@ -10,12 +10,18 @@ from django.db import transaction
 from django.dispatch import receiver
 from django.utils import timezone
 
+from billing.entitlement import store
 from billing.gateway import reconcile
 from billing.gateway.webhooks import processing
 from billing.insight import pulse
 from billing.messages import outbox
-from billing.models import BillingAccount, CheckoutIntent, InboxEvent
-from billing.signals import duplicates_found, events_arrived, subscription_orphaned
+from billing.models import BillingAccount, CheckoutIntent, EffectivePlan, InboxEvent
+from billing.signals import (
+    catalog_applied,
+    duplicates_found,
+    events_arrived,
+    subscription_orphaned,
+)
 from billing.subscription import checkout, customers, endings
 from orgs.models import Organization
 from orgs.signals import organization_created
@@ -93,6 +99,14 @@ def reconcile_hourly() -> None:
     reconcile.run()
 
 
+@shared_task(soft_time_limit=3000, time_limit=3300)
+def refresh_entitlements() -> None:
+    """After `catalog apply`: new versions of the default plan, changed limits and features."""
+    rows = EffectivePlan.objects.select_related("organization").order_by("pk")
+    for row in rows.iterator(chunk_size=500):
+        store.refresh(row.organization, cause="catalogue applied")
+
+
 @shared_task
 def beat() -> None:
     """Every 30 s: the sign of life that `/readyz` looks for."""
@@ -111,6 +125,11 @@ def _on_events_arrived(sender: object, customer_id: str, **kwargs: Any) -> None:
 def _on_organization_created(sender: object, organization: Organization, **kwargs: Any) -> None:
     BillingAccount.objects.get_or_create(organization=organization)
     _after_commit(create_customer, str(organization.pk))
+
+
+@receiver(catalog_applied)
+def _on_catalog_applied(sender: object, **kwargs: Any) -> None:
+    _after_commit(refresh_entitlements)
 
 
 @receiver(duplicates_found)

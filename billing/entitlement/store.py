@@ -73,6 +73,15 @@ def rederive(organization: Organization, *, cause: str) -> EffectivePlan:
         return row
 
 
+def refresh(organization: Organization, *, cause: str) -> EffectivePlan:
+    """Re-derives and announces even an unchanged verdict: the plan's own terms have changed."""
+    with transaction.atomic():
+        lock_account(organization)
+        row = rederive(organization, cause=cause)
+        entitlement_changed.send(EffectivePlan, organization=organization, effective=row)
+        return row
+
+
 def lock_account(organization: Organization) -> BillingAccount:
     """The row that serializes everything about one organization's money."""
     BillingAccount.objects.get_or_create(organization=organization)

@@ -7,8 +7,8 @@ from django.dispatch import receiver
 from django.utils.translation import gettext as _
 
 from billing.entitlement.store import current
-from billing.models import BillingAccount, EffectivePlan, Invoice
-from billing.signals import entitlement_changed
+from billing.models import BillingAccount, EffectivePlan
+from billing.signals import entitlement_changed, invoices_copied
 from orgs.models import Organization
 from orgs.signals import member_adding
 from quotas.engine import counters, limits, members
@@ -39,14 +39,12 @@ def on_clock_advanced(
         counters.forget_after_commit(instance.pk)
 
 
-@receiver(post_save, sender=Invoice)
-def on_invoice_saved(sender: type[Invoice], instance: Invoice, **kwargs: Any) -> None:
+@receiver(invoices_copied)
+def on_invoices_copied(sender: Any, organization: Organization, **kwargs: Any) -> None:
     """Meters that reset when the period's invoice is paid roll on with it."""
-    rolls = UsageLimit.objects.filter(
-        organization_id=instance.organization_id, period_rule=PeriodRule.PAID
-    )
-    if instance.status == Invoice.Status.PAID and rolls.exists():
-        limits.derive(instance.organization, current(instance.organization))
+    rolls = UsageLimit.objects.filter(organization=organization, period_rule=PeriodRule.PAID)
+    if rolls.exists():
+        limits.derive(organization, current(organization))
 
 
 @receiver(member_adding)

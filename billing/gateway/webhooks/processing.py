@@ -22,7 +22,7 @@ from billing.exceptions import NotConfigured, StripeUnavailable
 from billing.gateway import locks, mirror, own_rows, stripe_api
 from billing.models import BillingAccount, InboxEvent, Invoice
 from billing.redaction import redact
-from billing.signals import events_applied, events_arrived
+from billing.signals import events_applied, events_arrived, invoices_copied
 
 logger = structlog.get_logger(__name__)
 
@@ -205,6 +205,7 @@ def _derive(customer_id: str, *, cause: str, gone: bool = False, everything: boo
     else:
         own_rows.copy(account, everything=everything)
     store.rederive(account.organization, cause=cause)
+    invoices_copied.send(Invoice, organization=account.organization)
 
 
 # --- The rows' own life -----------------------------------------------------------------------
