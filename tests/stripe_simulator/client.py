@@ -49,6 +49,13 @@ class SimulatorClient:
         how = {} if succeeds is None else {"succeeds": succeeds}
         return self.call("POST", f"payments/{customer}/settle", how)
 
+    def dispute(self, customer: str, reason: str = "fraudulent") -> Answer:
+        """Dispute the customer's latest paid charge."""
+        return self.call("POST", "disputes", {"customer": customer, "reason": reason})
+
+    def close_dispute(self, dispute: str, outcome: str) -> Answer:
+        return self.call("POST", f"disputes/{dispute}/close", {"outcome": outcome})
+
     def set_delivery(self, mode: str) -> Answer:
         return self.call("POST", "delivery", {"mode": mode})
 

@@ -14,7 +14,14 @@ from tests.stripe_simulator.delivery import MODES, Courier
 from tests.stripe_simulator.errors import StripeError
 from tests.stripe_simulator.faults import KINDS, Fault, Faults
 from tests.stripe_simulator.ids import new_id
-from tests.stripe_simulator.lifecycle import cards, checkout, collection, payments, scheduler
+from tests.stripe_simulator.lifecycle import (
+    cards,
+    checkout,
+    collection,
+    disputes,
+    payments,
+    scheduler,
+)
 from tests.stripe_simulator.lifecycle.checkout import Buyer
 from tests.stripe_simulator.resources.events import add_endpoint
 from tests.stripe_simulator.shapes import merge, shape
@@ -42,6 +49,8 @@ class Controls:
             self._route("POST", "/_sim/checkout/{session}/expire", self.expire),
             self._route("POST", "/_sim/clock/advance", self.advance),
             self._route("POST", "/_sim/payments/{customer}/settle", self.settle),
+            self._route("POST", "/_sim/disputes", self.dispute),
+            self._route("POST", "/_sim/disputes/{dispute}/close", self.close_dispute),
             self._route("POST", "/_sim/cards/{customer}", self.set_card),
             self._route("POST", "/_sim/delivery", self.set_delivery),
             self._route("POST", "/_sim/deliver", self.deliver),
@@ -137,6 +146,23 @@ class Controls:
             )
         customer.setdefault("_sim", {})["card_behaviour"] = behaviour
         return {"customer": customer["id"], "behaviour": behaviour}
+
+    def dispute(self, asked: Obj) -> Obj:
+        """The payer disputes a charge, or the latest paid one of a customer."""
+        key = asked.get("charge")
+        if key is None:
+            paid = self.sim.store.scan("charge", customer=asked.get("customer"), paid=True)
+            if not paid:
+                raise StripeError("There is no paid charge to dispute.", param="customer")
+            key = paid[-1]["id"]
+        charge = self.sim.find("charge", key, "charge")
+        dispute = disputes.open_dispute(self.sim, charge, asked.get("reason", "fraudulent"))
+        return {"dispute": dispute["id"], "status": dispute["status"]}
+
+    def close_dispute(self, asked: Obj) -> Obj:
+        dispute = self.sim.find("dispute", asked["dispute"], "dispute")
+        disputes.close(self.sim, dispute, won=asked.get("outcome") == "won")
+        return {"dispute": dispute["id"], "status": dispute["status"]}
 
     def set_delivery(self, asked: Obj) -> Obj:
         if asked.get("mode") not in MODES:

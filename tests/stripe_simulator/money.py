@@ -56,6 +56,15 @@ def amount_of(price: Obj, quantity: int, currency: str) -> int:
     return rounded(Decimal(terms["unit_amount_decimal"]) * quantity)
 
 
+def amount_of_usage(price: Obj, used: Decimal, currency: str) -> int:
+    """What metered usage costs; fractions of a unit are paid for as such, rounded once."""
+    terms = price_in(price, currency)
+    assert terms is not None
+    if price["billing_scheme"] == "tiered" or price.get("transform_quantity"):
+        return amount_of(price, int(used.to_integral_value()), currency)
+    return rounded(Decimal(terms["unit_amount_decimal"]) * used)
+
+
 def _tiered(tiers: list[Obj], quantity: int, mode: str) -> int:
     if mode == "volume":
         tier = next(

@@ -40,6 +40,7 @@ DEFAULT_OPTIONS: Obj = {
     "delayed_payment_subscription": "incomplete",
     "dunning_days": [3, 5, 7],
     "dunning_exhausted": "cancel",
+    "upcoming_days": 7,
 }
 
 

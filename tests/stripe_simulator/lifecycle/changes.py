@@ -150,6 +150,11 @@ def restarts_period(sim: Simulator, subscription: Obj, found: list[Change], para
     )
 
 
+def replace_items(sim: Simulator, subscription: Obj, wanted: list[Obj]) -> None:
+    """Other items without proration and without an event: a renewal follows and tells."""
+    _write_items(sim, subscription, read_changes(sim, subscription, wanted), wanted)
+
+
 def _write_items(sim: Simulator, subscription: Obj, found: list[Change], wanted: list[Obj]) -> None:
     for change, sent in zip(found, wanted, strict=True):
         if change.new_price is None:
@@ -177,7 +182,7 @@ def _restart(sim: Simulator, subscription: Obj, credits_: list[Part]) -> Obj:
     for item in items:
         period = tuple(subscription["_sim"]["period"])
         starting.write_period(sim, bill, starting.sold_by(sim, item), period)
-    _issue(sim, subscription, bill)
+    issue(sim, subscription, bill)
     return previous
 
 
@@ -207,10 +212,10 @@ def _bill_parts(sim: Simulator, subscription: Obj, parts: list[Part], *, at_once
     write_parts(bill, parts, [item["id"] for item in made])
     for item in made:
         item["invoice"] = bill.invoice["id"]
-    _issue(sim, subscription, bill)
+    issue(sim, subscription, bill)
 
 
-def _issue(sim: Simulator, subscription: Obj, bill: Bill) -> None:
+def issue(sim: Simulator, subscription: Obj, bill: Bill) -> None:
     invoices.total(sim, bill)
     invoice = invoices.keep(
         sim,
@@ -337,12 +342,12 @@ def _set_discounts(sim: Simulator, subscription: Obj, params: Obj) -> Obj:
 
 
 def _set_trial(sim: Simulator, subscription: Obj, params: Obj) -> Obj:
-    """A later end of the trial; trial_end=now is the renewal's business."""
+    """Another end of the trial, or its end now."""
     wanted = params.get("trial_end")
     if wanted is None:
         return {}
     if wanted == "now":
-        wanted = sim.now(subscription)
+        return _end_trial(sim, subscription)
     previous = {name: subscription[name] for name in ("trial_end", "billing_cycle_anchor")}
     subscription["trial_end"] = subscription["billing_cycle_anchor"] = wanted
     subscription["trial_start"] = subscription["trial_start"] or sim.now(subscription)
@@ -352,6 +357,17 @@ def _set_trial(sim: Simulator, subscription: Obj, params: Obj) -> Obj:
         previous["status"] = subscription["status"]
         subscription["status"] = "trialing"
     return previous
+
+
+def _end_trial(sim: Simulator, subscription: Obj) -> Obj:
+    """The first paid period begins now and is collected at once."""
+    if subscription["status"] != "trialing":
+        return {}
+    names = ("trial_end", "billing_cycle_anchor", "status")
+    previous = {name: subscription[name] for name in names}
+    subscription["trial_end"] = sim.now(subscription)
+    subscription["status"] = "active"
+    return previous | _restart(sim, subscription, [])
 
 
 def _update_ended(sim: Simulator, subscription: Obj, params: Obj) -> None:

@@ -11,9 +11,14 @@ INCOMPLETE_LIFETIME = 23 * HOUR
 
 
 def collect(
-    sim: Simulator, invoice: Obj, method: Obj | None = None, verdict: Verdict | None = None
+    sim: Simulator,
+    invoice: Obj,
+    method: Obj | None = None,
+    verdict: Verdict | None = None,
+    *,
+    by_hand: bool = False,
 ) -> Verdict:
-    """One attempt at an open invoice, with everything that follows from the bank's answer."""
+    """One attempt at an open invoice; after the first, attempts by hand move no retry."""
     if invoice["amount_remaining"] == 0:
         mark_paid(sim, invoice)
         return VERDICTS["success"]
@@ -21,21 +26,22 @@ def collect(
     verdict = verdict or verdict_of(sim, method)
     intent = intent_of(sim, invoice) or _open_payment(sim, invoice)
     invoice["attempted"] = True
-    invoice["attempt_count"] += 1
+    counts = not by_hand or invoice["attempt_count"] == 0
+    invoice["attempt_count"] += 1 if counts else 0
     payments.confirm(sim, intent, method, verdict)
     if verdict.status == "succeeded":
         mark_paid(sim, invoice)
     elif verdict.status == "processing":
         invoice["next_payment_attempt"] = None
     else:
-        record_failure(sim, invoice, verdict)
+        record_failure(sim, invoice, verdict, planned=counts)
     return verdict
 
 
-def mark_paid(sim: Simulator, invoice: Obj, *, announced: bool = True) -> None:
+def mark_paid(sim: Simulator, invoice: Obj, *, late: bool = False) -> None:
     """The invoice is settled; its subscription comes back to life if it had stopped for it."""
     moment = sim.now(invoice)
-    later = invoice["billing_reason"] != FIRST_INVOICE or invoice["attempt_count"] > 1
+    at_once = invoice["billing_reason"] == FIRST_INVOICE and invoice["attempt_count"] <= 1
     invoice |= {
         "status": "paid",
         "amount_paid": invoice["amount_due"],
@@ -45,11 +51,10 @@ def mark_paid(sim: Simulator, invoice: Obj, *, announced: bool = True) -> None:
         "next_payment_attempt": None,
     }
     invoice["status_transitions"]["paid_at"] = moment
-    if later and invoice["amount_due"]:
+    if invoice["amount_due"] and (late or not at_once):
         sim.emit("invoice.updated", invoice)
     sim.emit("invoice.paid", invoice)
-    if announced:
-        sim.emit("invoice.payment_succeeded", invoice)
+    sim.emit("invoice.payment_succeeded", invoice)
     subscription = subscription_of(sim, invoice)
     if subscription:
         standing.activate_after_payment(sim, subscription, invoice)
@@ -59,17 +64,19 @@ def mark_paid(sim: Simulator, invoice: Obj, *, announced: bool = True) -> None:
         sim.emit("invoice_payment.paid", payment)
 
 
-def record_failure(sim: Simulator, invoice: Obj, verdict: Verdict) -> None:
+def record_failure(sim: Simulator, invoice: Obj, verdict: Verdict, *, planned: bool = True) -> None:
     """Plan the next attempt, or give up; then the subscription answers for it."""
     subscription = subscription_of(sim, invoice)
-    invoice["next_payment_attempt"] = _next_attempt(sim, invoice, subscription)
+    if planned:
+        invoice["next_payment_attempt"] = _next_attempt(sim, invoice, subscription)
     sim.emit("invoice.updated", invoice)
     if verdict.status == "requires_action":
         sim.emit("invoice.payment_action_required", invoice)
     sim.emit("invoice.payment_failed", invoice)
     if subscription is None or subscription["status"] in {*standing.ENDED, "incomplete"}:
         return
-    if invoice["next_payment_attempt"] is None and invoice["auto_advance"]:
+    exhausted = planned and invoice["next_payment_attempt"] is None and invoice["auto_advance"]
+    if exhausted and invoice["billing_reason"] != FIRST_INVOICE:
         _give_up(sim, subscription)
     elif subscription["status"] == "active":
         standing.change(sim, subscription, status="past_due")
@@ -88,9 +95,7 @@ def settle_debit(sim: Simulator, intent: Obj) -> None:
         if payment["payment"].get("payment_intent") == intent["id"]:
             invoice = sim.find("invoice", payment["invoice"])
             if succeeds:
-                invoice["attempt_count"] += 1
-                mark_paid(sim, invoice)
-                invoice["attempt_count"] -= 1
+                mark_paid(sim, invoice, late=True)
             else:
                 record_failure(sim, invoice, Verdict(status="failed"))
 

@@ -305,7 +305,7 @@ def _apply_balance(invoice: Obj, customer: Obj | None) -> None:
 
 
 def _settle_balance(sim: Simulator, invoice: Obj, customer: Obj) -> None:
-    used = invoice["amount_due"] - invoice["total"]
+    used = invoice["total"] - invoice["amount_due"]
     if used:
         kind = "applied_to_invoice"
         change_balance(sim, customer, used, kind, invoice=invoice["id"])

@@ -4,11 +4,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from tests.stripe_simulator.errors import StripeError
-from tests.stripe_simulator.lifecycle import checkout, collection, invoices, standing
+from tests.stripe_simulator.lifecycle import (
+    checkout,
+    collection,
+    invoices,
+    renewal,
+    schedules,
+    standing,
+)
 from tests.stripe_simulator.lifecycle.cards import verdict_of
 from tests.stripe_simulator.lifecycle.sequences import RENEWAL_PAID
-from tests.stripe_simulator.simulator import Simulator
+from tests.stripe_simulator.lifecycle.subscriptions import TRIAL_WARNING
+from tests.stripe_simulator.simulator import DAY, Simulator
 from tests.stripe_simulator.store import Obj
+
+Turn = Callable[[Simulator, Obj], None]
 
 
 @dataclass(frozen=True, order=True)
@@ -152,10 +162,71 @@ def _giving_up(sim: Simulator, key: str) -> Callable[[], None]:
     return act
 
 
+# What a subscription may be while time moves it on.
+RUNNING = {"active", "past_due", "trialing", "unpaid"}
+
+
+def _subscriptions(sim: Simulator, clock: str | None) -> Iterator[Due]:
+    """Warnings and boundaries of running subscriptions."""
+    for subscription in on_clock(sim, "subscription", clock):
+        if subscription["status"] in RUNNING:
+            for at, rank, act in _turns(sim, subscription):
+                yield Due(at, rank, subscription["id"], _turning(sim, subscription["id"], act))
+
+
+def _turns(sim: Simulator, subscription: Obj) -> Iterator[tuple[int, int, Turn]]:
+    end: int = subscription["_sim"]["period"][1]
+    status, stops_at = subscription["status"], subscription["cancel_at"]
+    notes = subscription["_sim"]
+    if status == "trialing" and notes.get("warned_of") != subscription["trial_end"]:
+        at = max(subscription["trial_end"] - TRIAL_WARNING, subscription["created"])
+        yield at, 0, renewal.warn_of_trial_end
+    announced = notes.get("announced") == end or subscription["cancel_at_period_end"]
+    if status in {"active", "past_due"} and not announced and not stops_at:
+        at = end - sim.options["upcoming_days"] * DAY
+        yield max(at, notes["period"][0] + 1), 0, renewal.announce_next_invoice
+    if stops_at and stops_at < end:
+        yield stops_at, 5, renewal.cancel_as_planned
+    paused = subscription["pause_collection"]
+    if paused and paused.get("resumes_at"):
+        yield paused["resumes_at"], 5, renewal.unpause_collection
+    yield end, 7, renewal.cross_boundary
+
+
+def _turning(sim: Simulator, key: str, act: Turn) -> Callable[[], None]:
+    return lambda: act(sim, sim.find("subscription", key))
+
+
+def _schedules(sim: Simulator, clock: str | None) -> Iterator[Due]:
+    """A phase turns just before the renewal that bills it."""
+    for schedule in on_clock(sim, "subscription_schedule", clock):
+        at = schedules.next_turn(schedule)
+        if at is not None:
+            yield Due(at, 6, schedule["id"], _phase_turn(sim, schedule["id"]))
+
+
+def _phase_turn(sim: Simulator, key: str) -> Callable[[], None]:
+    return lambda: schedules.turn(sim, sim.find("subscription_schedule", key))
+
+
+def _overdue(sim: Simulator, clock: str | None) -> Iterator[Due]:
+    for invoice in on_clock(sim, "invoice", clock):
+        late = invoice["status"] == "open" and invoice["due_date"] is not None
+        if late and not invoice["_sim"].get("overdue"):
+            yield Due(invoice["due_date"], 3, invoice["id"], _lateness(sim, invoice["id"]))
+
+
+def _lateness(sim: Simulator, key: str) -> Callable[[], None]:
+    return lambda: renewal.mark_overdue(sim, sim.find("invoice", key))
+
+
 PRODUCERS: list[Callable[[Simulator, str | None], Iterator[Due]]] = [
     _sessions,
     _debits,
     _drafts,
     _retries,
     _incomplete,
+    _subscriptions,
+    _schedules,
+    _overdue,
 ]

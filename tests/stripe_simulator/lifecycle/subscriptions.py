@@ -13,6 +13,9 @@ from tests.stripe_simulator.routing import metadata_of
 from tests.stripe_simulator.simulator import DAY, Simulator
 from tests.stripe_simulator.store import Obj
 
+# The warning of a trial's end: three days before, or at once for a shorter trial.
+TRIAL_WARNING = 3 * DAY
+
 
 @dataclass(kw_only=True)
 class Offer:
@@ -156,6 +159,9 @@ def start(
     _bill_first_period(sim, subscription, offer, params, verdict)
     if subscription["_sim"].pop("unannounced", False):
         sim.emit("customer.subscription.created", subscription)
+    if offer.trial_end and offer.trial_end - sim.now(subscription) <= TRIAL_WARNING:
+        subscription["_sim"]["warned_of"] = offer.trial_end
+        sim.emit("customer.subscription.trial_will_end", subscription)
     return subscription
 
 

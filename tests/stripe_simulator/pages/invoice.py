@@ -110,7 +110,7 @@ def _pay(sim: Simulator, invoice: Obj, form: dict[str, str]) -> None:
     method = cards.create_payment_method(sim, behaviour, customer=invoice["customer"])
     sim.emit("payment_method.attached", method)
     verdict: Verdict = VERDICTS["success"] if behaviour == "3ds" else VERDICTS[behaviour]
-    said = collection.collect(sim, invoice, method, verdict)
+    said = collection.collect(sim, invoice, method, verdict, by_hand=True)
     if said.status == "failed":
         raise said.refusal()
 

@@ -134,7 +134,7 @@ def pay(call: Call) -> Obj:
             "one, or pass a `payment_method`.",
             code="invoice_payment_intent_requires_action",
         )
-    verdict = collection.collect(sim, invoice, method)
+    verdict = collection.collect(sim, invoice, method, by_hand=True)
     if verdict.status in {"failed", "requires_action"}:
         intent = collection.intent_of(sim, invoice)
         extra = {"payment_intent": call.shown(intent)} if intent else {}

@@ -1,7 +1,7 @@
 """Subscriptions and their items."""
 
 from tests.stripe_simulator.errors import StripeError
-from tests.stripe_simulator.lifecycle import changes, standing, subscriptions
+from tests.stripe_simulator.lifecycle import changes, renewal, standing, subscriptions
 from tests.stripe_simulator.routing import Call, endpoint, within
 from tests.stripe_simulator.store import Obj
 
@@ -52,6 +52,25 @@ def cancel(call: Call) -> Obj:
         )
     changes.cancel_now(call.sim, subscription, call.params)
     return call.shown(subscription)
+
+
+@endpoint("POST", "/v1/subscriptions/{subscription}/resume")
+def resume(call: Call) -> Obj:
+    subscription = call.sim.find("subscription", call.path["subscription"])
+    if subscription["status"] != "paused":
+        raise StripeError("You can only resume a paused subscription.")
+    renewal.resume(call.sim, subscription)
+    return call.shown(subscription)
+
+
+@endpoint("DELETE", "/v1/subscriptions/{subscription_exposed_id}/discount")
+def delete_discount(call: Call) -> Obj:
+    subscription = _subscription(call)
+    if not subscription["discounts"]:
+        raise StripeError("No active discount for this subscription.", status=404)
+    discount = call.sim.find("discount", subscription["discounts"][0])
+    changes.update(call.sim, subscription, {"discounts": []})
+    return {**call.shown(discount), "deleted": True}
 
 
 @endpoint("GET", "/v1/subscription_items")
