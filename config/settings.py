@@ -9,6 +9,7 @@ from typing import Any
 
 import environ
 from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -21,6 +22,8 @@ if (BASE_DIR / ".env").is_file():  # absent in production; never overrides real 
 
 DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = env.str("SECRET_KEY")
+if not SECRET_KEY:
+    raise ImproperlyConfigured("SECRET_KEY must not be empty.")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost"] if DEBUG else [])
 # Links in mails and Stripe return addresses are built from this, never from the Host header (E23).
 SITE_URL = env.str("SITE_URL", default="http://127.0.0.1:8000").rstrip("/")
@@ -125,6 +128,8 @@ if DEBUG and not (_database_url and _redis_url):
     _database_url = _database_url or _embedded.database_url
     _redis_url = _redis_url or _embedded.redis_url
 
+if not (_database_url and _redis_url):
+    raise ImproperlyConfigured("DATABASE_URL and REDIS_URL must be set while DEBUG is off.")
 DATABASES = {"default": env.db_url_config(_database_url)}
 DATABASES["default"]["CONN_MAX_AGE"] = env.int("DATABASE_CONN_MAX_AGE", default=60)
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
@@ -278,8 +283,9 @@ STRIPE_TIMEOUT_SECONDS = env.float("STRIPE_TIMEOUT_SECONDS", default=8.0)
 STRIPE_AUTOMATIC_TAX = env.bool("STRIPE_AUTOMATIC_TAX", default=True)
 # Test-mode customers live on their own Stripe test clock (DESIGN 3, Time).
 STRIPE_TEST_CLOCKS = env.bool("STRIPE_TEST_CLOCKS", default=True) and not STRIPE_LIVE_MODE
+STRIPE_SIMULATOR_ALLOWED = DEBUG  # a check refuses the simulator elsewhere
 if STRIPE_SIMULATOR_URL := env.str("STRIPE_SIMULATOR_URL", default="").rstrip("/"):
-    STRIPE_API_HOST = STRIPE_SIMULATOR_URL  # development only; a check refuses it with DEBUG off
+    STRIPE_API_HOST = STRIPE_SIMULATOR_URL
     CONTENT_SECURITY_POLICY["DIRECTIVES"]["form-action"].append(STRIPE_SIMULATOR_URL)
 else:
     CONTENT_SECURITY_POLICY["DIRECTIVES"]["form-action"] += [

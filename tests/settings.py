@@ -68,3 +68,4 @@ STORAGES = STORAGES | {  # no collectstatic before a test
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = False  # browsers drop secure cookies over plain HTTP
+STRIPE_SIMULATOR_ALLOWED = True  # with DEBUG off, which only tests may
