@@ -46,6 +46,13 @@ class AlreadySubscribed(BillingError):
     code = "already_subscribed"
 
 
+class OrderReplaced(BillingError):
+    """Somebody started another order for the organization before this one had its page (B2)."""
+
+    status = 409
+    code = "order_replaced"
+
+
 class CurrencyFixed(BillingError):
     """A Stripe customer pays in one currency (B15)."""
 

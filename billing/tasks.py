@@ -11,6 +11,7 @@ from django.dispatch import receiver
 from django.utils import timezone
 
 from billing.entitlement import store
+from billing.exceptions import StripeUnavailable
 from billing.gateway import reconcile
 from billing.gateway.webhooks import processing
 from billing.insight import pulse
@@ -83,12 +84,17 @@ def settle_expired_checkouts() -> None:
         checkout.close_overdue(intent)
 
 
-@shared_task
+@shared_task(
+    autoretry_for=(StripeUnavailable,), retry_backoff=5, retry_backoff_max=300, max_retries=20
+)
 def end_duplicate_subscriptions(organization_id: str) -> None:
+    """No sweeper repeats it soon, so it repeats itself while Stripe fails."""
     endings.end_duplicates(Organization.objects.get(pk=UUID(organization_id)))
 
 
-@shared_task
+@shared_task(
+    autoretry_for=(StripeUnavailable,), retry_backoff=5, retry_backoff_max=300, max_retries=20
+)
 def end_orphaned_subscriptions(organization_id: str) -> None:
     endings.end_all(Organization.objects.get(pk=UUID(organization_id)))
 

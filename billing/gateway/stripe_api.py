@@ -28,6 +28,13 @@ class Missing(StripeRefused):
     code = "stripe_missing"
 
 
+class KeyReused(StripeRefused):
+    """The idempotency key came with other parameters before: the first request did arrive (B16)."""
+
+    status = 409
+    code = "stripe_key_reused"
+
+
 def is_configured() -> bool:
     return bool(settings.STRIPE_SECRET_KEY)
 
@@ -74,6 +81,9 @@ def translated(call: str) -> Iterator[None]:
         logger.warning("stripe.refused", call=call, code=error.code, param=error.param)
         kind = Missing if error.code == "resource_missing" else StripeRefused
         raise kind(error.user_message or "Stripe refused the request.") from None
+    except stripe.IdempotencyError:
+        logger.warning("stripe.key_reused", call=call)
+        raise KeyReused("Stripe knows this request with other parameters.") from None
     except stripe.CardError as error:
         raise StripeRefused(
             error.user_message or "The card was declined.", decline_code=error.code
@@ -128,14 +138,28 @@ def update_customer(customer_id: str, params: Mapping[str, Any]) -> Json:
         return _json(client().v1.customers.update(customer_id, cast(Any, params)))
 
 
-def find_customer_by_organization(organization_id: str) -> Json | None:
-    """The newest customer that carries our organization id, for keys that Stripe forgot (B16)."""
+def find_customer(organization_id: str, *, since: int, on_clock: bool) -> Json | None:
+    """The customer that carries our organization id, when its idempotency key is of no use (B16).
+
+    `since` in epoch seconds. Stripe lists customers on a test clock only under that clock's id; our
+    clocks carry the organization's id as their name.
+    """
+    filters: list[Json] = [{}]
+    if on_clock:
+        filters = [{"test_clock": clock} for clock in _clocks_named(organization_id)]
     with translated("customers.list"):
-        page = client().v1.customers.list({"limit": 100})
-        for customer in map(_json, page.auto_paging_iter()):
-            if (customer["metadata"] or {}).get("organization") == organization_id:
-                return customer
+        for chosen in filters:
+            params: Any = {"limit": 100, "created": {"gte": since}, **chosen}
+            for customer in map(_json, client().v1.customers.list(params).auto_paging_iter()):
+                if (customer["metadata"] or {}).get("organization") == organization_id:
+                    return customer
     return None
+
+
+def _clocks_named(name: str) -> list[str]:
+    with translated("test_clocks.list"):
+        page = client().v1.test_helpers.test_clocks.list({"limit": 100})
+        return [clock.id for clock in page.auto_paging_iter() if clock.name == name]
 
 
 # --- What the mirror fetches (SDK objects, as dj-stripe wants them) --------------------------

@@ -4,6 +4,8 @@ Stripe's pages: https://docs.stripe.com/payments/checkout/fulfillment (webhook a
 the same settlement), https://docs.stripe.com/payments/checkout/limit-subscriptions (one each).
 """
 
+import hashlib
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
@@ -23,6 +25,7 @@ from billing.exceptions import (
     ContractOnly,
     CurrencyFixed,
     NotConfigured,
+    OrderReplaced,
     StripeRefused,
     StripeUnavailable,
     UnknownPlan,
@@ -71,15 +74,16 @@ def start(organization: Organization, person: User, order: Order) -> CheckoutInt
     """An open Checkout session for this order: the same one for the same wish (B1, B2).
 
     Raises UnknownPlan, ContractOnly, Unprocessable (seats), AlreadySubscribed, CurrencyFixed,
-    NotConfigured, StripeUnavailable; after the last one a retry finds the same session.
+    OrderReplaced, NotConfigured, StripeUnavailable; after the last a retry finds the same session.
     """
     price, seats = quote(order)
     account = customers.ensure(organization)
     if account.stripe_customer_id is None:
         raise NotConfigured(_("Payments are not set up on this installation."))
     intent, replaced = _intend(organization, person, price, seats)
-    if replaced is not None:
-        _expire_at_stripe(replaced)
+    if replaced is not None and not _end_session(replaced):
+        close(intent, CheckoutIntent.State.EXPIRED)
+        raise _already_subscribed()
     return _with_session(intent, account)
 
 
@@ -175,10 +179,14 @@ def _intend(
 
 def _refuse_second_subscription(organization: Organization) -> None:
     if organization.subscriptions.standing().exists():
-        raise AlreadySubscribed(
-            _("This workspace already has a subscription. Change it under “Manage billing”."),
-            next_action="portal",
-        )
+        raise _already_subscribed()
+
+
+def _already_subscribed() -> AlreadySubscribed:
+    return AlreadySubscribed(
+        _("This workspace already has a subscription. Change it under “Manage billing”."),
+        next_action="portal",
+    )
 
 
 def _is_same(intent: CheckoutIntent, price: PlanPrice, seats: int) -> bool:
@@ -193,17 +201,31 @@ def _is_same(intent: CheckoutIntent, price: PlanPrice, seats: int) -> bool:
 def _with_session(intent: CheckoutIntent, account: BillingAccount) -> CheckoutIntent:
     """Parallel callers wait here for the first one's session instead of asking Stripe as well."""
     with transaction.atomic():
-        locks.wait_for(f"checkout:{intent.pk}")
-        intent.refresh_from_db(fields=["session_id", "url", "state", "expires_at"])
+        _lock(intent)
         if intent.session_id is None:
-            session = stripe_api.create_checkout_session(
-                _session_params(intent, account), key=f"checkout:{intent.pk}"
-            )
+            if intent.state != CheckoutIntent.State.OPEN:
+                raise OrderReplaced(_("Another order was started meanwhile. Please try again."))
+            params = _session_params(intent, account)
+            session = stripe_api.create_checkout_session(params, key=_key(intent, params))
             intent.session_id = session["id"]
             intent.url = session["url"] or ""
             intent.expires_at = datetime.fromtimestamp(session["expires_at"], tz=UTC)
             intent.save(update_fields=["session_id", "url", "expires_at"])
     return intent
+
+
+def _lock(intent: CheckoutIntent) -> None:
+    locks.wait_for(f"checkout:{intent.pk}")
+    intent.refresh_from_db(fields=["session_id", "url", "state", "expires_at"])
+
+
+def _key(intent: CheckoutIntent, params: dict[str, Any]) -> str:
+    """The parameters are part of it: Stripe refuses a key that comes with others (B16).
+
+    A session whose answer was lost before they changed has an address that nobody ever saw.
+    """
+    digest = hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest()
+    return f"checkout:{intent.pk}:{digest[:16]}"
 
 
 def _session_params(intent: CheckoutIntent, account: BillingAccount) -> dict[str, Any]:
@@ -231,19 +253,21 @@ def _session_params(intent: CheckoutIntent, account: BillingAccount) -> dict[str
     }
 
 
-def _expire_at_stripe(intent: CheckoutIntent) -> None:
-    """The second tab's plan wins; a session that was paid meanwhile cannot be expired (B2)."""
-    if intent.session_id is None:
-        return
+def _end_session(replaced: CheckoutIntent) -> bool:
+    """The second tab's plan wins, unless the first one's was paid meanwhile: then False (B2)."""
+    with transaction.atomic():
+        _lock(replaced)  # the first tab may still be waiting for its session
+    if replaced.session_id is None:
+        return True
     try:
-        stripe_api.expire_checkout_session(intent.session_id)
+        stripe_api.expire_checkout_session(replaced.session_id)
     except StripeRefused:
-        settled = settle(intent.organization, intent.session_id)
-        if settled is not None and settled.state in {"active", "pending", "awaiting_bank"}:
-            _refuse_second_subscription(intent.organization)
+        settled = settle(replaced.organization, replaced.session_id)
+        return settled is None or settled.state in {"expired", "open"}
     except StripeUnavailable:
         # The unpaid session stays open at Stripe; a second payment is caught as a duplicate (B3).
-        logger.warning("checkout.expire_failed", intent=intent.pk)
+        logger.warning("checkout.expire_failed", intent=replaced.pk)
+    return True
 
 
 # --- Settling ---------------------------------------------------------------------------------
@@ -278,14 +302,26 @@ def _settle_session(intent: CheckoutIntent, session: dict[str, Any]) -> Settled:
     if session["status"] != "complete":
         return Settled(state="open", plan=plan)
     close(intent, CheckoutIntent.State.COMPLETED)
-    synced = processing.resync(
-        BillingAccount.objects.get(organization=intent.organization), cause=session["id"]
-    )
+    synced = _sync(intent.organization, cause=session["id"])
     if _is_on(intent.organization, intent):
         return Settled(state="active", plan=plan)
     if synced and session["payment_status"] == "unpaid":
-        return Settled(state="awaiting_bank", plan=plan)
+        return Settled(state=_bank_state(intent.organization, session), plan=plan)
     return _pending(intent)
+
+
+def _sync(organization: Organization, *, cause: str) -> bool:
+    """False while another worker has the customer or Stripe fails: then the page asks again."""
+    try:
+        return processing.resync(organization.billing_account, cause=cause)
+    except BillingError:
+        return False
+
+
+def _bank_state(organization: Organization, session: dict[str, Any]) -> State:
+    """A debit that failed leaves its subscription ended, or its first invoice unpaid (B7)."""
+    subscription = organization.subscriptions.filter(stripe_id=session["subscription"])
+    return "awaiting_bank" if subscription.live().exists() else "expired"
 
 
 def _is_on(organization: Organization, intent: CheckoutIntent) -> bool:

@@ -8,7 +8,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from billing.entitlement import store
+from billing.exceptions import StripeUnavailable
 from billing.gateway import locks, stripe_api
+from billing.gateway.stripe_api import KeyReused
 from billing.models import BillingAccount
 from orgs.models import Organization
 
@@ -33,9 +35,7 @@ def ensure(organization: Organization) -> BillingAccount:
 
 
 def _create(account: BillingAccount) -> None:
-    customer = _forgotten(account) or stripe_api.create_customer(
-        _params(account), key=_key("customer", account)
-    )
+    customer = _forgotten(account) or _created(account)
     account.stripe_customer_id = customer["id"]
     account.livemode = settings.STRIPE_LIVE_MODE
     account.test_clock_id = customer.get("test_clock") or ""
@@ -45,10 +45,27 @@ def _create(account: BillingAccount) -> None:
     store.rederive(account.organization, cause="customer created")
 
 
+def _created(account: BillingAccount) -> dict[str, Any]:
+    """Same key, other name: the first request arrived, so its customer is there to be found."""
+    try:
+        return stripe_api.create_customer(_params(account), key=_key("customer", account))
+    except KeyReused:
+        found = _find(account)
+    if found is None:
+        raise StripeUnavailable("Stripe is still making this customer.")
+    return found
+
+
 def _forgotten(account: BillingAccount) -> dict[str, Any] | None:
-    if timezone.now() - account.created_at < _KEY_LIFETIME:
-        return None
-    return stripe_api.find_customer_by_organization(str(account.organization_id))
+    return _find(account) if timezone.now() - account.created_at >= _KEY_LIFETIME else None
+
+
+def _find(account: BillingAccount) -> dict[str, Any] | None:
+    return stripe_api.find_customer(
+        str(account.organization_id),
+        since=int(account.created_at.timestamp()),
+        on_clock=settings.STRIPE_TEST_CLOCKS,
+    )
 
 
 def _params(account: BillingAccount) -> dict[str, Any]:
@@ -62,7 +79,7 @@ def _params(account: BillingAccount) -> dict[str, Any]:
     if settings.STRIPE_TEST_CLOCKS:
         params["test_clock"] = stripe_api.create_test_clock(
             frozen_time=int(account.created_at.timestamp()),
-            name=organization.slug,
+            name=str(organization.pk),
             key=_key("clock", account),
         )["id"]
     return params

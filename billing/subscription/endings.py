@@ -2,7 +2,9 @@
 
 import structlog
 
+from billing.entitlement import store
 from billing.gateway import stripe_api
+from billing.gateway.stripe_api import Missing
 from billing.gateway.webhooks import processing
 from billing.messages import outbox
 from billing.models import BillingAccount, Subscription
@@ -13,9 +15,14 @@ logger = structlog.get_logger(__name__)
 
 
 def end_duplicates(organization: Organization) -> int:
-    """Keeps the oldest live subscription and cancels the others at Stripe; tells the owner once."""
+    """Keeps the subscription that grants the plan, else the oldest, and cancels the others.
+
+    The verdict picks the oldest that is paid, so that an open bank debit outlives no card payment.
+    """
+    granting = store.current(organization).subscription_id
     standing = organization.subscriptions.standing().order_by("created_at", "stripe_id")
-    return _end(organization, list(standing[1:]), why="duplicate")
+    ranked = sorted(standing, key=lambda found: found.stripe_id != granting)
+    return _end(organization, ranked[1:], why="duplicate")
 
 
 def end_all(organization: Organization) -> int:
@@ -25,9 +32,7 @@ def end_all(organization: Organization) -> int:
 
 def _end(organization: Organization, ended: list[Subscription], *, why: str) -> int:
     for subscription in ended:
-        stripe_api.cancel_subscription(
-            subscription.stripe_id, key=f"end:{why}:{subscription.stripe_id}"
-        )
+        _cancel(subscription, why)
         outbox.put(
             organization,
             f"mail.subscription_ended_{why}",
@@ -44,3 +49,12 @@ def _end(organization: Organization, ended: list[Subscription], *, why: str) -> 
     if ended:
         processing.resync(BillingAccount.objects.get(organization=organization), cause=why)
     return len(ended)
+
+
+def _cancel(subscription: Subscription, why: str) -> None:
+    try:
+        stripe_api.cancel_subscription(
+            subscription.stripe_id, key=f"end:{why}:{subscription.stripe_id}"
+        )
+    except Missing:
+        logger.info("stripe.subscription_ended_already", subscription=subscription.stripe_id)

@@ -9,7 +9,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from billing import catalog
-from billing.exceptions import AlreadySubscribed, CurrencyFixed, StripeUnavailable
+from billing.exceptions import (
+    AlreadySubscribed,
+    CurrencyFixed,
+    OrderReplaced,
+    StripeUnavailable,
+)
 from billing.models import PlanPrice
 from billing.presentation import return_page
 from billing.presentation.buttons import contact_link
@@ -53,7 +58,7 @@ def start(request: OrgRequest, slug: str) -> HttpResponse:
         intent = checkout.start(request.organization, request.user, order)
     except StripeUnavailable as error:
         return stripe_is_away(request, error)
-    except (AlreadySubscribed, CurrencyFixed) as refusal:
+    except (AlreadySubscribed, CurrencyFixed, OrderReplaced) as refusal:
         messages.error(request, str(refusal))
         return back_to_billing(slug)
     return see_other(intent.url)

@@ -102,6 +102,7 @@ def _drain_locked(customer_id: str) -> int:
     if account is None:
         _hold_unknown(rows)
         return 0
+    rows = [row for row in rows if not _is_misdirected(row, account)]
     gone = account.customer_deleted_at is not None
     try:
         applied = rows if gone else _apply_and_finish(rows)
@@ -225,6 +226,21 @@ def _hold_unknown(rows: Iterable[InboxEvent]) -> None:
             logger.warning("stripe.customer_unknown", event_id=row.event_id)
         state = InboxEvent.State.IGNORED if given_up else InboxEvent.State.WAITING
         _count_attempt(row, state=state, note="no organization has this customer")
+
+
+def _is_misdirected(row: InboxEvent, account: BillingAccount) -> bool:
+    """The object says that it is another organization's: somebody must look at it (A21)."""
+    metadata = row.payload["data"]["object"].get("metadata")
+    named = metadata.get("organization") if isinstance(metadata, dict) else None
+    if not named or named == str(account.organization_id):
+        return False
+    logger.error("alert.stripe_event_misdirected", event_id=row.event_id, named=named)
+    _count_attempt(
+        row,
+        state=InboxEvent.State.DEAD,
+        note="quarantined: its metadata names another organization",
+    )
+    return True
 
 
 def _retry_later(row: InboxEvent, error: Exception) -> None:
