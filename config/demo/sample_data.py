@@ -18,7 +18,7 @@ from django.conf import settings
 
 from billing import catalog
 from billing.entitlement import clock, store
-from billing.models import Grant, PlanPrice, Source, SubscriptionPlan
+from billing.models import BillingAccount, Grant, PlanPrice, Source, SubscriptionPlan
 from config.demo.environment import DemoEnvironment
 from config.demo.http import HttpError, post, read
 from config.supervisor import NotReadyError, Supervisor
@@ -31,6 +31,8 @@ PASSWORD = "ledgerline-demo"  # noqa: S105  printed on the screen, good on this 
 STAFF = "staff@ledgerline.example"
 NAMES = ("Northwind Labs", "Blue Lantern", "Meridian Group", "Cedar Health", "Atlas Studio")
 BY_THE_YEAR = "Harbour Works"
+IN_ARREARS = "Juniper Foods"
+MONTH_SECONDS = 31 * 24 * 3600
 SEATS = 5
 Login = dict[str, str]
 
@@ -66,6 +68,7 @@ def create(demo: DemoEnvironment, supervisor: Supervisor) -> None:
     workshop.invite(samples[0], "member", "Chi Member")
     workshop.service_token()
     workshop.team(Sample(BY_THE_YEAR, samples[0].plan, yearly=True))
+    workshop.fall_into_arrears(Sample(IN_ARREARS, samples[0].plan))
     demo.remember(sample_data="complete")
 
 
@@ -147,6 +150,19 @@ class _Workshop:
         )
         _row, secret = satellites.issue_token(satellite)
         self.demo.remember(service_token=secret)
+
+    def fall_into_arrears(self, sample: Sample) -> None:
+        """Renewed once in its own time; then the card is refused and the days of grace run."""
+        team = self.team(sample)
+        customer = BillingAccount.objects.get(organization=team).stripe_customer_id
+        if customer is None or "arrears" in self.demo.known:
+            return
+        control = f"{self.demo.simulator_url}/_sim"
+        for card in ("success", "insufficient_funds"):
+            post(f"{control}/cards/{customer}", {"behaviour": card})
+            post(f"{control}/clock/advance", {"customer": customer, "by_seconds": MONTH_SECONDS})
+        self.demo.remember(arrears=customer)
+        self._await(lambda: store.current(team).status == "past_due", f"The arrears of {team}")
 
     def _buy(self, team: Organization, owner: User, sample: Sample) -> None:
         """As in a browser: Checkout, one refused card, a good one, then the webhooks."""
