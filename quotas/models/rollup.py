@@ -9,9 +9,10 @@ from orgs.models import Organization
 
 
 class Rollup(models.Model):
-    """One hour or day of one organization, meter, member, satellite and dimension.
+    """One hour or day (UTC) of one organization, meter, usage period, member, satellite, dimension.
 
-    Derived: recomputed from the ledger as a whole, so that late rows cannot be missed.
+    Derived: recomputed from the ledger as a whole, so that late rows cannot be missed. An hour in
+    which a usage period ends has rows of both, so that sums over a period equal its balance.
     `dimension` is empty for the sum, else `key=value`.
     """
 
@@ -20,7 +21,14 @@ class Rollup(models.Model):
         DAY = "day", _("day")
 
     pk = models.CompositePrimaryKey(
-        "organization", "grain", "meter", "bucket", "member", "satellite_id", "dimension"
+        "organization",
+        "grain",
+        "meter",
+        "bucket",
+        "period_start",
+        "member",
+        "satellite_id",
+        "dimension",
     )
     organization = models.ForeignKey(
         Organization,
@@ -32,6 +40,7 @@ class Rollup(models.Model):
     grain = models.TextField(choices=Grain)
     meter = models.TextField()
     bucket = models.DateTimeField()
+    period_start = models.DateTimeField()
     member = models.TextField(default="")
     satellite_id = models.BigIntegerField(default=0)
     dimension = models.TextField(default="")
