@@ -1,6 +1,11 @@
 import io
 
 import pypdf
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import sync_playwright
+
+from tests import chromium
 
 
 def test_the_invoice_document_can_be_read_in_vietnamese(simulator, api, shop, browser):
@@ -15,3 +20,224 @@ def test_the_invoice_document_can_be_read_in_vietnamese(simulator, api, shop, br
     assert "Công ty Hạ Long" in text
     assert "299.000 ₫" in text
     assert invoice.number in text
+
+
+@pytest.fixture
+def customer(shop):
+    return shop.customer(name="Hà")
+
+
+def portal(api, customer, **more):
+    session = api.v1.billing_portal.sessions.create(
+        {"customer": customer.id, "return_url": "http://shop.test/billing", **more}
+    )
+    return session.url
+
+
+def configured(api, shop, **update):
+    """A portal that lets people choose between Pro and a bigger plan."""
+    bigger = shop.sell(3000)
+    configuration = api.v1.billing_portal.configurations.create(
+        {
+            "features": {
+                "subscription_update": {
+                    "enabled": True,
+                    "default_allowed_updates": ["price", "quantity"],
+                    "products": [
+                        {"product": shop.product.id, "prices": [shop.price.id, bigger.id]}
+                    ],
+                    "proration_behavior": "always_invoice",
+                    **update,
+                }
+            }
+        }
+    )
+    return configuration.id, bigger
+
+
+def test_a_card_is_added_chosen_and_removed_in_the_portal(api, shop, customer, browser):
+    subscription = shop.subscribe(customer)
+    url = portal(api, customer)
+
+    refused = browser.post(url, data={"act": "add", "card": "decline"})
+    browser.post(url, data={"act": "add", "card": "success"})
+    added = api.v1.customers.retrieve(customer.id).invoice_settings.default_payment_method
+    browser.post(url, data={"act": "remove", "method": subscription.default_payment_method})
+
+    (kept,) = api.v1.customers.payment_methods.list(customer.id).data
+    assert "Your card was declined." in refused.text
+    assert kept.id == added
+    assert api.v1.subscriptions.retrieve(subscription.id).default_payment_method == added
+
+
+def test_the_portal_cancels_with_a_reason_and_takes_it_back(api, shop, customer, browser):
+    subscription = shop.subscribe(customer)
+    url = portal(api, customer)
+    about = {"subscription": subscription.id}
+
+    browser.post(url, data={"act": "cancel", "reason": "unused", **about})
+    ending = api.v1.subscriptions.retrieve(subscription.id)
+    browser.post(url, data={"act": "renew", **about})
+
+    assert ending.cancel_at_period_end
+    assert ending.cancellation_details.feedback == "unused"
+    assert api.v1.subscriptions.retrieve(subscription.id).cancel_at is None
+
+
+def test_the_portal_shows_the_price_of_a_change_before_it_is_made(api, shop, customer, browser):
+    configuration, bigger = configured(api, shop)
+    subscription = shop.subscribe(customer)
+    url = portal(api, customer, configuration=configuration)
+    wish = {"subscription": subscription.id, "price": bigger.id, "quantity": "2"}
+
+    asked = browser.post(url, data={"act": "choose", **wish}, follow_redirects=True)
+    browser.post(url, data={"act": "confirm", **wish})
+
+    changed = api.v1.subscriptions.retrieve(subscription.id, {"expand": ["latest_invoice"]})
+    assert "$48.00" in asked.text
+    assert changed.latest_invoice.total == 4800
+    assert changed["items"].data[0].price.id == bigger.id
+
+
+def test_a_downgrade_in_the_portal_can_wait_for_the_period_end(simulator, shop, customer, browser):
+    api = shop.api
+    configuration, bigger = configured(
+        api, shop, schedule_at_period_end={"conditions": [{"type": "decreasing_item_amount"}]}
+    )
+    subscription = shop.subscribe(customer, items=[{"price": bigger.id}])
+    url = portal(api, customer, configuration=configuration)
+    wish = {"subscription": subscription.id, "price": shop.price.id, "quantity": "1"}
+
+    browser.post(url, data={"act": "confirm", **wish})
+    waiting = api.v1.subscriptions.retrieve(subscription.id)
+    simulator.advance(customer=customer.id, by_seconds=32 * 86_400)
+
+    assert waiting["items"].data[0].price.id == bigger.id
+    assert waiting.schedule
+    changed = api.v1.subscriptions.retrieve(subscription.id)
+    assert changed["items"].data[0].price.id == shop.price.id
+
+
+def test_a_deep_link_does_one_thing_and_returns(api, shop, customer, browser):
+    shop.subscribe(customer)
+    after = {"type": "redirect", "redirect": {"return_url": "http://shop.test/thanks"}}
+    url = portal(
+        api, customer, flow_data={"type": "payment_method_update", "after_completion": after}
+    )
+
+    page = browser.get(url)
+    answer = browser.post(url, data={"act": "add", "card": "success"})
+
+    assert "Add a payment method" in page.text
+    assert "Cancel plan" not in page.text
+    assert answer.headers["location"] == "http://shop.test/thanks"
+
+
+def test_a_deep_link_confirms_a_named_change(api, shop, customer, browser):
+    configuration, bigger = configured(api, shop)
+    subscription = shop.subscribe(customer)
+    item = subscription["items"].data[0].id
+    url = portal(
+        api,
+        customer,
+        configuration=configuration,
+        flow_data={
+            "type": "subscription_update_confirm",
+            "subscription_update_confirm": {
+                "subscription": subscription.id,
+                "items": [{"id": item, "price": bigger.id, "quantity": 1}],
+            },
+        },
+    )
+
+    page = browser.get(url)
+    browser.post(url, data={"act": "confirm"})
+
+    assert "Confirm your change" in page.text
+    changed = api.v1.subscriptions.retrieve(subscription.id)
+    assert changed["items"].data[0].price.id == bigger.id
+
+
+def test_what_the_seller_switched_off_cannot_be_done(api, shop, customer, browser):
+    subscription = shop.subscribe(customer)
+    configuration = api.v1.billing_portal.configurations.create(
+        {"features": {"invoice_history": {"enabled": True}}}
+    )
+    url = portal(api, customer, configuration=configuration.id)
+
+    answer = browser.post(url, data={"act": "cancel", "subscription": subscription.id})
+
+    assert "switched this off" in answer.text
+    assert not api.v1.subscriptions.retrieve(subscription.id).cancel_at_period_end
+
+
+def test_nobody_acts_on_another_customers_subscription(api, shop, customer, browser):
+    subscription = shop.subscribe(customer)
+    stranger = portal(api, shop.customer())
+
+    browser.post(stranger, data={"act": "cancel", "subscription": subscription.id})
+
+    assert not api.v1.subscriptions.retrieve(subscription.id).cancel_at_period_end
+
+
+def test_the_control_page_moves_a_clock_and_spoils_a_card(simulator, api, shop, customer, browser):
+    subscription = shop.subscribe(customer)
+    page = f"{simulator.base_url}/_sim/"
+    about = {"customer": customer.id}
+
+    shown = browser.get(page)
+    browser.post(page, data={"act": "card", "behaviour": "decline", **about})
+    browser.post(page, data={"act": "renewal", **about})
+    failing = api.v1.subscriptions.retrieve(subscription.id).status
+    browser.post(page, data={"act": "grace_end", "days": "3", **about})
+
+    assert "Hà" in shown.text
+    assert failing == "past_due"
+    clock = api.v1.test_helpers.test_clocks.retrieve(customer.test_clock)
+    (invoice,) = api.v1.invoices.list({"customer": customer.id, "status": "open"}).data
+    assert clock.frozen_time == invoice.status_transitions.finalized_at + 3 * 86_400
+
+
+def test_the_control_page_holds_and_lets_go(simulator, api, receiver, browser):
+    page = f"{simulator.base_url}/_sim/"
+    browser.post(page, data={"act": "mode", "mode": "hold"})
+    api.v1.customers.create({"name": "a"})
+    held = browser.get(page)
+
+    browser.post(page, data={"act": "let_go", "double": "1"})
+    simulator.wait_until_idle()
+
+    assert "1 waiting" in held.text
+    assert receiver.types() == ["customer.created", "customer.created"]
+
+
+@pytest.mark.skipif(
+    chromium.left_out() or chromium.find() is None, reason="there is no Chromium here"
+)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_has_a_barrier(simulator, shop, customer, scheme):
+    api = shop.api
+    configuration, _ = configured(api, shop)
+    shop.subscribe(customer)
+    (invoice,) = api.v1.invoices.list({"customer": customer.id}).data
+    session = shop.session(
+        customer, billing_address_collection="required", allow_promotion_codes=True
+    )
+    addresses = [
+        session.url,
+        f"{session.url}/challenge",
+        invoice.hosted_invoice_url,
+        portal(api, customer, configuration=configuration),
+        f"{simulator.base_url}/_sim/",
+    ]
+
+    found = {}
+    with sync_playwright() as playwright:
+        chrome = playwright.chromium.launch(executable_path=chromium.find(), args=["--no-sandbox"])
+        page = chrome.new_context(color_scheme=scheme).new_page()
+        for address in addresses:
+            page.goto(address)
+            found[address] = Axe().run(page).violations_count
+        chrome.close()
+
+    assert found == dict.fromkeys(addresses, 0)

@@ -23,12 +23,11 @@ from tests.stripe_simulator.lifecycle import (
     scheduler,
 )
 from tests.stripe_simulator.lifecycle.checkout import Buyer
+from tests.stripe_simulator.pages.site import LOCAL
 from tests.stripe_simulator.resources.events import add_endpoint
 from tests.stripe_simulator.shapes import merge, shape
 from tests.stripe_simulator.simulator import DEFAULT_OPTIONS, Simulator
 from tests.stripe_simulator.store import Obj
-
-LOCAL = {"127.0.0.1", "::1", "testclient"}
 
 
 class Controls:
@@ -216,10 +215,7 @@ class Controls:
 
     def resend(self, asked: Obj) -> Obj:
         """Deliver one event once more to everyone who listens."""
-        self.sim.find("event", asked["event"], "event")
-        for one in self.sim.store.where("_delivery", event=asked["event"]):
-            one |= {"state": "due", "next_attempt": 0.0}
-            self.sim.owed[one["id"]] = None
+        self.courier.resend(asked["event"])
         return {"event": asked["event"]}
 
     def add_fault(self, asked: Obj) -> Obj:

@@ -41,6 +41,7 @@ class Courier:
         self._thread = threading.Thread(target=self._run, name="courier", daemon=True)
         self._busy = False
         self._seen = (-1, -1)
+        self._release: Obj | None = None
 
     @property
     def mode(self) -> str:
@@ -68,7 +69,23 @@ class Courier:
         """Nothing is leaving and nothing could leave right now."""
         with self._sim.lock:
             waiting = self.mode == "hold" or not self._due(time.time())
-            return not self._busy and waiting
+            return waiting and not self._busy and self._release is None
+
+    def waiting(self) -> int:
+        with self._sim.lock:
+            return len(self._due(None))
+
+    def let_go(self, *, shuffle: bool = False, double: bool = False) -> None:
+        """Have the thread bring all that is held now; the caller need not wait."""
+        self._release = {"shuffle": shuffle, "duplicate": double}
+        self.wake()
+
+    def resend(self, event: str) -> None:
+        """Owe one event once more to everyone who listens."""
+        self._sim.find("event", event, "event")
+        for one in self._sim.store.where("_delivery", event=event):
+            one |= {"state": "due", "next_attempt": 0.0}
+            self._sim.owed[one["id"]] = None
 
     def deliver_held(
         self,
@@ -113,6 +130,10 @@ class Courier:
             self._wake.wait(TICK)
             self._wake.clear()
             self._run_wall_clock()
+            if self._release is not None:
+                self._busy, how, self._release = True, self._release, None
+                self.deliver_held(**how)
+                self._busy = False
             self._empty_queue()
 
     def _run_wall_clock(self) -> None:
@@ -144,7 +165,6 @@ class Courier:
                 if self._stop.is_set() or self._has_left(mode):
                     break
             self._busy = False
-        self._seen = (-1, -1)
 
     def _has_left(self, mode: str) -> bool:
         with self._sim.lock:

@@ -6,13 +6,15 @@ from starlette.responses import Response
 
 from tests.stripe_simulator.errors import StripeError, missing
 from tests.stripe_simulator.lifecycle import cards, changes, standing
-from tests.stripe_simulator.lifecycle.customers import write_details
+from tests.stripe_simulator.lifecycle.customers import ADDRESS_FIELDS, write_details
 from tests.stripe_simulator.lifecycle.invoices import ACCOUNT_NAME
 from tests.stripe_simulator.money import amount_of, written
-from tests.stripe_simulator.pages.choices import OFFERED_METHODS
+from tests.stripe_simulator.pages import plan_change
+from tests.stripe_simulator.pages.choices import COUNTRIES, OFFERED_METHODS
 from tests.stripe_simulator.pages.invoice import day
+from tests.stripe_simulator.pages.plan_change import Wish
 from tests.stripe_simulator.pages.site import Visit, html, redirect
-from tests.stripe_simulator.resources.customers import detach_method
+from tests.stripe_simulator.resources.customers import add_tax_id, detach_method
 from tests.stripe_simulator.simulator import Simulator
 from tests.stripe_simulator.store import Obj
 
@@ -28,10 +30,16 @@ REASONS = {
 }
 
 
+TAX_IDS = ("eu_vat", "gb_vat", "us_ein", "vn_tin")
+
+
 def show(sim: Simulator, visit: Visit) -> Response:
     session = _found(sim, visit)
     if visit.method == "GET":
-        return _page(sim, session)
+        wish = plan_change.wish_of_flow(session) or plan_change.wish_of_query(visit.query)
+        return _confirmation(sim, session, wish) if wish else _page(sim, session)
+    if visit.form.get("act") == "choose":
+        return redirect(plan_change.confirmation_url(session, visit.form))
     try:
         _ACTS[visit.form.get("act", "")](sim, session, visit.form)
     except StripeError as refused:
@@ -93,19 +101,43 @@ def _details(sim: Simulator, session: Obj, form: dict[str, str]) -> None:
     allowed = _require(sim, session, "customer_update")["allowed_updates"]
     customer = _customer(sim, session)
     sent: Obj = {name: form[name] for name in ("email", "name") if name in form}
+    if form.get("country"):
+        sent["address"] = {name: form.get(name) for name in ADDRESS_FIELDS}
     sent = {name: value for name, value in sent.items() if name in allowed}
     if previous := write_details(sim, customer, sent):
         sim.emit("customer.updated", customer, previous)
+    if "tax_id" in allowed and form.get("tax_id") and form.get("tax_id_type") in TAX_IDS:
+        add_tax_id(sim, customer["id"], {"type": form["tax_id_type"], "value": form["tax_id"]})
+
+
+def _confirm(sim: Simulator, session: Obj, form: dict[str, str]) -> None:
+    feature = _require(sim, session, "subscription_update")
+    wish = plan_change.wish_of_flow(session) or plan_change.wish_of_query(form)
+    if wish is None:
+        raise StripeError("Choose a plan.")
+    plan_change.carry_out(sim, session, feature, wish)
 
 
 _ACTS: dict[str, Callable[[Simulator, Obj, dict[str, str]], None]] = {
     "add": _add,
     "cancel": _cancel,
+    "confirm": _confirm,
     "default": _choose,
     "details": _details,
     "remove": _remove,
     "renew": _renew,
 }
+
+
+def _confirmation(sim: Simulator, session: Obj, wish: Wish) -> Response:
+    """What the change costs, before it is made."""
+    feature = _require(sim, session, "subscription_update")
+    try:
+        offer = plan_change.offer(sim, session, feature, wish)
+    except StripeError as refused:
+        sim.store.rollback()
+        return _page(sim, session, error=str(refused))
+    return html("portal_confirm.html", offer=offer, seller=ACCOUNT_NAME, wish=wish)
 
 
 def _page(sim: Simulator, session: Obj, *, error: str | None = None) -> Response:
@@ -121,13 +153,17 @@ def _page(sim: Simulator, session: Obj, *, error: str | None = None) -> Response
         error=error,
         features=_features(sim, session),
         flow=flow.get("type"),
-        flow_subscription=(flow.get("subscription_cancel") or {}).get("subscription"),
+        flow_subscription=(flow.get(flow.get("type")) or {}).get("subscription"),
         invoices=[_invoice_row(one) for one in _invoices(sim, customer)],
         methods_kept=[_method_row(defaults, one) for one in _methods(sim, customer)],
         reasons=REASONS,
         return_url=session["return_url"],
         seller=ACCOUNT_NAME,
+        countries=COUNTRIES,
+        plans=plan_change.plans(sim, _features(sim, session)["subscription_update"]),
         subscriptions=[_subscription_row(sim, one) for one in _live(sim, customer)],
+        tax_ids=sim.store.scan("tax_id", customer=customer["id"]),
+        tax_id_types=TAX_IDS,
         test_methods=OFFERED_METHODS,
     )
 
@@ -192,6 +228,8 @@ def _subscription_row(sim: Simulator, subscription: Obj) -> Obj:
     return {
         "id": subscription["id"],
         "names": names,
+        "quantity": standing.items_of(sim, subscription)[0].get("quantity", 1),
+        "price": standing.items_of(sim, subscription)[0]["price"],
         "status": subscription["status"],
         "ends": day(subscription["cancel_at"]) if subscription["cancel_at"] else None,
         "renews": day(standing.period_of(sim, subscription)[1]),

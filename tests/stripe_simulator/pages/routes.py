@@ -3,7 +3,7 @@
 from starlette.routing import Route
 
 from tests.stripe_simulator.delivery import Courier
-from tests.stripe_simulator.pages import checkout, invoice, portal
+from tests.stripe_simulator.pages import checkout, control, invoice, portal
 from tests.stripe_simulator.pages.site import page
 from tests.stripe_simulator.simulator import Simulator
 
@@ -16,4 +16,5 @@ def routes(sim: Simulator, courier: Courier) -> list[Route]:
         page(sim, courier, "/i/{invoice}/{secret}/pdf", invoice.document, "GET"),
         page(sim, courier, "/receipts/{charge}", invoice.receipt, "GET"),
         page(sim, courier, "/p/session/{secret}", portal.show),
+        page(sim, courier, "/_sim/", control.page_for(courier)),
     ]

@@ -29,6 +29,10 @@ POLICY = (
 )
 
 
+# Who may move clocks and trouble deliveries.
+LOCAL = {"127.0.0.1", "::1", "testclient"}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Visit:
     """One request for a page: what it names in its path and query, what it sends in its form."""
@@ -61,6 +65,8 @@ def page(sim: Simulator, courier: Courier, path: str, show: Page, *methods: str)
         return response
 
     async def respond(request: Request) -> Response:
+        if path.startswith("/_sim") and request.client and request.client.host not in LOCAL:
+            return message("Local callers only", "This page moves clocks.", status=403)
         text = (await request.body()).decode("utf-8", "replace")
         visit = Visit(
             method=request.method,
