@@ -76,6 +76,11 @@ def act(writes: str, status: int, *, when_locked: bool = False, **more: Any) -> 
     )
 
 
+def satellite(method: str) -> Rule:
+    """A service token's call; its scopes and answers have their own tests (tests/quotas)."""
+    return Rule(who=Who.SATELLITE, answers={method: 200})
+
+
 ORDER = {"tier": "pro", "interval": "month", "currency": "usd", "seats": 1}
 NAMELESS = {"name": ""}
 PRO = {"tier": "pro", "seats": 1}
@@ -100,6 +105,20 @@ RULES: dict[str, Rule] = {
         who=Who.CALLER, answers={"POST": 200}, writes=May.BILLING_MANAGE, stripe=True
     ),
     "api/v1/billing/invoices": Rule(who=Who.CALLER, answers={"GET": 200}, reads=May.BILLING_VIEW),
+    "api/subscriptions/usage": Rule(who=Who.CALLER, answers={"GET": 200}, reads=May.USAGE_VIEW_OWN),
+    # The usage calls of satellites.
+    "api/v1/usage/check": satellite("POST"),
+    "api/v1/usage/authorize": satellite("POST"),
+    "api/v1/usage/consume": satellite("POST"),
+    "api/v1/usage/record": satellite("POST"),
+    "api/v1/usage/release": satellite("POST"),
+    "api/v1/usage/level": satellite("PUT"),
+    "api/v1/usage/reservations": satellite("POST"),
+    "api/v1/usage/reservations/<str:reservation>/commit": satellite("POST"),
+    "api/v1/usage/reservations/<str:reservation>/void": satellite("POST"),
+    "api/v1/usage/batch": satellite("POST"),
+    "api/v1/organizations/<str:organization>/entitlements": satellite("GET"),
+    "api/v1/organizations/<str:organization>/usage": satellite("GET"),
     # The reference is the same on every installation and names no organization.
     "api/schema/": anyone(GET=200),
     "api/docs/": anyone(GET=200),

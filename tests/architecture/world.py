@@ -94,6 +94,8 @@ def _samples(organization: Organization, owner: User) -> dict[str, str]:
         "key": "unknown-key",
         "uidb36": "1",
         "session_id": "cs_test_none",
+        "organization": organization.slug,
+        "reservation": "rsv_none",
     }
 
 
