@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from tests.stripe_simulator import rendering, requests
 from tests.stripe_simulator.contract.annotations import API_VERSION
@@ -23,6 +24,26 @@ from tests.stripe_simulator.store import Obj
 
 logger = logging.getLogger("stripe_simulator")
 
+TROUBLES = {
+    "http_404": (
+        404,
+        {
+            "type": "invalid_request_error",
+            "code": "resource_missing",
+            "param": "id",
+            "message": "No such object (simulated).",
+        },
+    ),
+    "http_429": (
+        429,
+        {
+            "type": "invalid_request_error",
+            "code": "rate_limit",
+            "message": "Too many requests hit the API too quickly (simulated).",
+        },
+    ),
+    "http_500": (500, {"type": "api_error", "message": "An unknown error occurred (simulated)."}),
+}
 KEY_PATTERN = re.compile(r"(sk|rk)_test_[A-Za-z0-9_]+")
 
 
@@ -48,7 +69,10 @@ class Api:
         )
         if fault is not None:
             await _after(fault, request)
-        return _json(status, body, headers)
+        answer = _json(status, body, headers)
+        if fault is not None and fault.kind == "partial_body":
+            return HalfAnAnswer(answer.body, status, dict(answer.headers))
+        return answer
 
     def answer(
         self, method: str, path: str, text: str, headers: Mapping[str, str]
@@ -135,20 +159,24 @@ class Api:
             return None
         if fault.kind == "slow":
             await asyncio.sleep(fault.seconds)
-        if fault.kind == "http_500":
-            error = {"type": "api_error", "message": "An unknown error occurred (simulated)."}
-            return _json(500, {"error": error}, {"Stripe-Should-Retry": "true"})
-        if fault.kind == "http_429":
-            error = {
-                "type": "invalid_request_error",
-                "code": "rate_limit",
-                "message": "Too many requests hit the API too quickly (simulated).",
-            }
-            return _json(429, {"error": error}, {"Stripe-Should-Retry": "true"})
         if fault.kind == "reset_connection":
             await drop_connection(request)
             return Response(status_code=500)
+        if fault.kind in TROUBLES:
+            status, error = TROUBLES[fault.kind]
+            return _json(status, {"error": error}, {})
         return None
+
+
+class HalfAnAnswer(Response):
+    """The head of an answer and half of its body, then silence."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        head = {"type": "http.response.start", "status": self.status_code}
+        await send({**head, "headers": self.raw_headers})
+        half = self.body[: len(self.body) // 2]
+        await send({"type": "http.response.body", "body": half, "more_body": True})
+        await drop_connection(Request(scope))
 
 
 async def drop_connection(request: Request) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from fnmatch import fnmatch
 
-KINDS = ("timeout_after_processing", "http_500", "http_429", "reset_connection", "slow",
+KINDS = ("timeout_after_processing", "http_404", "http_500", "http_429", "reset_connection", "slow",
          "partial_body")  # fmt: skip
 
 

@@ -1,9 +1,11 @@
 """The account itself, its tax settings, and tax rates."""
 
+from stripe import Account
+
 from tests.stripe_simulator.errors import missing
 from tests.stripe_simulator.lifecycle.invoices import ACCOUNT_NAME
 from tests.stripe_simulator.routing import Call, endpoint
-from tests.stripe_simulator.shapes import shape
+from tests.stripe_simulator.shapes import blank, shape
 from tests.stripe_simulator.simulator import Simulator
 from tests.stripe_simulator.store import Obj
 
@@ -54,10 +56,12 @@ def _new_account(sim: Simulator) -> Obj:
         details_submitted=True,
         email="simulator@example.com",
         payouts_enabled=True,
-        settings={"dashboard": {"display_name": ACCOUNT_NAME, "timezone": "Etc/UTC"}},
+        settings=blank(Account.Settings),
         type="standard",
     )
     account["metadata"] = {}
+    dashboard = {"display_name": ACCOUNT_NAME, "timezone": "Etc/UTC"}
+    account["settings"]["dashboard"] = dashboard
     return account
 
 
