@@ -18,6 +18,7 @@ import environ
 
 from config.embedded import BASE_DIR
 from config.embedded.places import write_private
+from config.embedded.processes import port_is_free
 
 STARTED = time.monotonic()  # manage.py imports this module first
 
@@ -99,6 +100,7 @@ def prepare() -> None:
     demo = read()
     _refuse_live_key()
     _refuse_other_data(demo)
+    _refuse_taken_ports(demo)
     for name, value in _defaults(demo).items():
         if not os.environ.get(name):
             os.environ[name] = value
@@ -121,6 +123,16 @@ def _refuse_other_data(demo: DemoEnvironment) -> None:
             "Set LEDGERLINE_VAR to another folder, or drop the data with `make reset`."
         )
     demo.remember(made_for=wanted)
+
+
+def _refuse_taken_ports(demo: DemoEnvironment) -> None:
+    """A server that finds its port taken says less."""
+    ports = {"PORT": demo.port}
+    if demo.simulator_url:
+        ports["SIMULATOR_PORT"] = demo.simulator_port
+    for name, port in ports.items():
+        if not port_is_free(port):
+            sys.exit(f"Port {port} is in use. Choose another: make demo {name}={port + 100}")
 
 
 def _defaults(demo: DemoEnvironment) -> dict[str, str]:

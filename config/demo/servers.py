@@ -6,20 +6,9 @@ from pathlib import Path
 
 from config.demo.environment import DemoEnvironment
 from config.demo.http import answers, delete, read
-from config.embedded.processes import port_is_free
 from config.supervisor import Program, Supervisor
 
 BIN = Path(sys.executable).parent
-
-
-def refuse_taken_ports(demo: DemoEnvironment) -> None:
-    """Exits with the variable to set: a server that found its port taken says less."""
-    ports = {"PORT": demo.port}
-    if demo.simulator_url:
-        ports["SIMULATOR_PORT"] = demo.simulator_port
-    for name, port in ports.items():
-        if not port_is_free(port):
-            sys.exit(f"Port {port} is in use. Choose another: make demo {name}={port + 100}")
 
 
 def start_simulator(supervisor: Supervisor, demo: DemoEnvironment) -> None:

@@ -35,7 +35,6 @@ class Command(BaseCommand):
         progress = Progress()
         with demo.lock():
             _log_to(demo.logs / "demo.log")
-            servers.refuse_taken_ports(demo)
             supervisor = Supervisor(BASE_DIR, demo.logs)
             with _stopping(supervisor, progress):
                 _start(demo, supervisor, progress)
