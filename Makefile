@@ -71,7 +71,7 @@ format: $(INSTALLED) ## Rewrite code and templates in the house style
 
 .PHONY: messages
 messages: $(INSTALLED) ## Collect the strings to translate and compile the translations
-	@DEBUG=1 SECRET_KEY=messages $(PRODUCTION) $(BIN)/python manage.py messages
+	@$(PRODUCTION) $(BIN)/python manage.py messages
 
 .PHONY: lock
 lock: $(INSTALLED) ## Compile requirements/*.in into locks with hashes

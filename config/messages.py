@@ -1,6 +1,7 @@
 """Translations without GNU gettext: Babel collects, merges and compiles `locale/*/django.po`."""
 
 import io
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -71,7 +72,7 @@ def compile_stale(root: Path = BASE_DIR) -> list[Path]:
         target = file.with_suffix(".mo")
         if target.exists() and target.stat().st_mtime >= file.stat().st_mtime:
             continue
-        fresh = target.with_suffix(".mo.new")
+        fresh = target.with_suffix(f".{os.getpid()}")  # another process may do the same
         with file.open("rb") as source, fresh.open("wb") as compiled:
             write_mo(compiled, read_po(source, locale=file.parts[-3]))
         fresh.rename(target)

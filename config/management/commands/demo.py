@@ -15,6 +15,7 @@ from django.core.management.base import BaseCommand
 from django.db import connections
 from rich.markup import escape
 
+from config import messages
 from config.demo import environment, sample_data, servers, summary
 from config.demo.environment import DemoEnvironment
 from config.demo.progress import Progress
@@ -43,6 +44,7 @@ class Command(BaseCommand):
 
 
 def _start(demo: DemoEnvironment, supervisor: Supervisor, progress: Progress) -> None:
+    messages.compile_stale()
     with progress.step("Tables"):
         call_command("migrate", verbosity=0, interactive=False)
         call_command("createcachetable", verbosity=0)
