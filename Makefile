@@ -46,19 +46,28 @@ test: $(INSTALLED) browser ## Run every test, with coverage; BROWSER=none leaves
 	@$(BIN)/pytest --create-db -n $(WORKERS) --dist loadgroup --cov --cov-report=term $(PYTEST)
 
 .PHONY: check
-check: $(INSTALLED) ## Run every check that is not a test
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+check: lint templates types production migrations ## Run every check that is not a test; -k for all that fail
+
+.PHONY: templates
+templates: $(INSTALLED)
 	$(BIN)/djade --target-version 5.2 --check $(TEMPLATES)
 	$(BIN)/djlint --lint --quiet $(TEMPLATES)
+
+.PHONY: types
+types: $(INSTALLED)
 	$(PRODUCTION) $(BIN)/mypy manage.py $(APPS) tests
-	$(BIN)/lint-imports
+
+.PHONY: production
+production: $(INSTALLED)
 	$(PRODUCTION) $(BIN)/python manage.py check --deploy --fail-level WARNING
+
+.PHONY: migrations
+migrations: $(INSTALLED)
 	DEBUG=1 SECRET_KEY=check LEDGERLINE_VAR="$(LEDGERLINE_VAR)/tests" \
 		$(BIN)/python manage.py makemigrations --check --dry-run
 
 .PHONY: lint
-lint: $(INSTALLED) ## Run the quick checks alone: style and imports
+lint: $(INSTALLED) ## Run the quick checks alone: style and import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
