@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import httpx
 import pytest
@@ -36,7 +37,7 @@ KEYS = {
 class Run:
     """What the first start left behind, and the second start, which is still running."""
 
-    first_summary: dict
+    first_summary: dict[str, Any]
     left_by_the_first: list[str]
     output: str
     summary_path: Path
