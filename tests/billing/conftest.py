@@ -3,13 +3,21 @@
 import pytest
 from django.test import Client
 
-from billing import catalog
+from billing import catalog, tasks
 from billing.catalog.apply import apply
-from billing.gateway import stripe_api
+from billing.gateway import breaker, stripe_api
 from tests.billing.catalog_file import catalog_file
 from tests.billing.stripe_events import Stripe
 
-__all__ = ["catalog_file", "published", "stripe"]
+__all__ = ["calm", "catalog_file", "published", "stripe"]
+
+
+@pytest.fixture(autouse=True)
+def calm():
+    """What a process remembers of outages ends with the test that caused them."""
+    yield
+    breaker.answered()
+    tasks._Broker.rests_until = 0.0
 
 
 @pytest.fixture

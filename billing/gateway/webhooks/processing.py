@@ -19,7 +19,7 @@ from djstripe.models import Event
 
 from billing.entitlement import store
 from billing.exceptions import NotConfigured, StripeUnavailable
-from billing.gateway import locks, mirror, own_rows, stripe_api
+from billing.gateway import breaker, locks, mirror, own_rows, stripe_api
 from billing.models import BillingAccount, InboxEvent, Invoice
 from billing.redaction import redact
 from billing.signals import events_applied, events_arrived, invoices_copied
@@ -60,6 +60,8 @@ class _CustomerGone(Exception):
 
 def drain(customer_id: str) -> Drained:
     """Apply every waiting event of one customer. Errors of Stripe leave the rows for later."""
+    if breaker.is_open():
+        return Drained()  # the rows stay due, and the sweeper comes back
     try:
         with transaction.atomic():
             if not locks.try_customer(customer_id):
@@ -68,6 +70,8 @@ def drain(customer_id: str) -> Drained:
     except Exception as error:  # noqa: BLE001  the rows are the retry; nothing may be lost
         _postpone(customer_id, error)
         return Drained()
+    if done:
+        breaker.answered()
     return Drained(done=done, more=_has_due(customer_id))
 
 
@@ -269,6 +273,7 @@ def _postpone(customer_id: str, error: Exception) -> None:
     """The whole drain was undone: count the attempt outside of it."""
     logger.warning("stripe.drain_failed", customer=customer_id, error=redact(repr(error))[:500])
     if isinstance(error, _NOBODYS_FAULT):
+        breaker.failed()
         # Nobody's fault: no attempt is counted against the row, it only waits.
         _due(customer_id).update(
             next_attempt_at=timezone.now() + _delay(2), note="Stripe does not answer"
