@@ -35,20 +35,22 @@ class Overview:
     period: str
     card: Card | None
     billing_email: str
-    is_customer: bool  # has something to manage at Stripe
+    manages_at_stripe: bool  # paid or subscribed once; a customer alone has nothing to manage
 
 
 def of(effective: EffectivePlan, account: BillingAccount | None) -> Overview:
     """Dates are written in the active time zone."""
+    card = _card(effective)
+    pays = effective.source == Source.STRIPE
     return Overview(
         plan=effective.plan.name,
         pill=pills.of_plan(effective),
         price=_price(effective),
         terms=_terms(effective),
         period=_period(effective),
-        card=_card(effective),
+        card=card,
         billing_email=effective.organization.email,
-        is_customer=bool(account and account.stripe_customer_id),
+        manages_at_stripe=bool(account and account.stripe_customer_id and (card or pays)),
     )
 
 

@@ -13,6 +13,7 @@ from playwright.sync_api import sync_playwright
 from billing import catalog
 from billing.catalog.apply import apply
 from billing.gateway import stripe_api
+from config.embedded.processes import tail, wait_for
 from tests.browser.visitor import Visitor
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,6 +25,10 @@ CHROMIUM_FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+)
+CELERY_WORKER = (
+    *(sys.executable, "-m", "celery", "-A", "config.celery", "worker", "--pool", "solo"),
+    *("--loglevel", "INFO", "--without-gossip", "--without-mingle"),
 )
 WORKER_START_SECONDS = 30
 
@@ -45,32 +50,26 @@ def chrome(chromium_path):
 
 
 @pytest.fixture(scope="session")
-def celery_worker(django_db_setup):
-    """A worker of its own process on the test's database; it says when it listens."""
-    server = os.environ["DATABASE_URL"].partition("?")
-    database = server[0].rpartition("/")[0] + "/" + connection.settings_dict["NAME"]
+def celery_worker(django_db_setup, tmp_path_factory):
+    """A worker of its own process on the test's database, once it says that it listens."""
+    server, mark, options = os.environ["DATABASE_URL"].partition("?")
+    database = f"{server.rpartition('/')[0]}/{connection.settings_dict['NAME']}"
     environment = os.environ | {
-        "DATABASE_URL": database + server[1] + server[2],
+        "DATABASE_URL": database + mark + options,
         "DJANGO_SETTINGS_MODULE": "config.settings",
-        "LOG_LEVEL": "INFO",
     }
-    command = [sys.executable, "-m", "celery", "-A", "config.celery", "worker", "--pool", "solo"]
-    with subprocess.Popen(
-        [*command, "--loglevel", "INFO", "--without-gossip", "--without-mingle"],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    ) as worker:
-        try:
-            for line in worker.stdout:
-                if b"ready." in line:
-                    break
-            else:
-                pytest.fail("The Celery worker did not start.")
-            yield worker
-        finally:
-            worker.terminate()
+    log = tmp_path_factory.mktemp("celery") / "worker.log"
+    with log.open("wb") as output:
+        worker = subprocess.Popen(
+            CELERY_WORKER, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
+        )
+    try:
+        if not wait_for(lambda: b" ready." in log.read_bytes(), seconds=WORKER_START_SECONDS):
+            pytest.fail(f"The Celery worker did not start:\n{tail(log)}")
+        yield worker
+    finally:
+        worker.terminate()
+        worker.wait(30)
 
 
 @pytest.fixture

@@ -20,6 +20,8 @@ def owner(simulator):
 @pytest.fixture
 def at_checkout(visitor, owner):
     """Signed in, on Billing, and one click further."""
+    visitor.page.goto("/accounts/login/")
+    visitor.look("sign-in")
     visitor.sign_in(owner)
     visitor.go("Billing")
     visitor.reads("Hobby")
