@@ -89,7 +89,8 @@ def _content(
     if method in SAFE:
         return {"path": path}
     if rule.who in JSON_CALLS:
-        named = {"organization": organization} if rule.who is not Who.TOKEN_OR_PERSON else {}
+        in_body = rule.who is not Who.TOKEN_OR_PERSON and not route.arguments
+        named = {"organization": organization} if in_body else {}
         body = json.dumps(named | dict(rule.body))
         return {"path": path, "data": body, "content_type": "application/json"}
     form = "application/x-www-form-urlencoded"

@@ -76,9 +76,9 @@ def act(writes: str, status: int, *, when_locked: bool = False, **more: Any) -> 
     )
 
 
-def satellite(method: str) -> Rule:
-    """A service token's call; its scopes and answers have their own tests (tests/quotas)."""
-    return Rule(who=Who.SATELLITE, answers={method: 200})
+def satellite(method: str, **body: Any) -> Rule:
+    """A call of another service; the organization is named in the body or the path."""
+    return Rule(who=Who.SATELLITE, answers={method: 200}, body=body)
 
 
 ORDER = {"tier": "pro", "interval": "month", "currency": "usd", "seats": 1}
@@ -106,17 +106,23 @@ RULES: dict[str, Rule] = {
     ),
     "api/v1/billing/invoices": Rule(who=Who.CALLER, answers={"GET": 200}, reads=May.BILLING_VIEW),
     "api/subscriptions/usage": Rule(who=Who.CALLER, answers={"GET": 200}, reads=May.USAGE_VIEW_OWN),
-    # The usage calls of satellites.
-    "api/v1/usage/check": satellite("POST"),
-    "api/v1/usage/authorize": satellite("POST"),
-    "api/v1/usage/consume": satellite("POST"),
-    "api/v1/usage/record": satellite("POST"),
-    "api/v1/usage/release": satellite("POST"),
-    "api/v1/usage/level": satellite("PUT"),
-    "api/v1/usage/reservations": satellite("POST"),
-    "api/v1/usage/reservations/<str:reservation>/commit": satellite("POST"),
+    # The API for satellites: scopes of the token decide, for meters and for organizations.
+    "api/v1/usage/check": satellite("POST", meter="ai_queries", amount=1),
+    "api/v1/usage/authorize": satellite("POST", meter="ai_queries", amount=1),
+    "api/v1/usage/consume": satellite("POST", meter="ai_queries", amount=1, idempotency_key="a"),
+    "api/v1/usage/record": satellite("POST", meter="ai_queries", amount=1, idempotency_key="b"),
+    "api/v1/usage/release": satellite("POST", idempotency_key="sample"),
+    "api/v1/usage/level": satellite(
+        "PUT", meter="storage", value=1, observed_at="2026-11-20T00:00:00Z"
+    ),
+    "api/v1/usage/reservations": satellite(
+        "POST", meter="ai_queries", amount=1, idempotency_key="c"
+    ),
+    "api/v1/usage/reservations/<str:reservation>/commit": satellite("POST", amount=1),
     "api/v1/usage/reservations/<str:reservation>/void": satellite("POST"),
-    "api/v1/usage/batch": satellite("POST"),
+    "api/v1/usage/batch": satellite(
+        "POST", events=[{"meter": "ai_queries", "idempotency_key": "d"}]
+    ),
     "api/v1/organizations/<str:organization>/entitlements": satellite("GET"),
     "api/v1/organizations/<str:organization>/usage": satellite("GET"),
     # The reference is the same on every installation and names no organization.

@@ -86,6 +86,8 @@ def _samples(organization: Organization, owner: User) -> dict[str, str]:
     token, secret = tokens.issue(owner, "sample")
     return {
         "slug": organization.slug,
+        "organization": organization.slug,
+        "reservation": "unknown",
         "membership_id": str(membership.pk),
         "invitation_id": str(invitation.pk),
         "token_id": str(token.pk),
@@ -94,8 +96,6 @@ def _samples(organization: Organization, owner: User) -> dict[str, str]:
         "key": "unknown-key",
         "uidb36": "1",
         "session_id": "cs_test_none",
-        "organization": organization.slug,
-        "reservation": "rsv_none",
     }
 
 
