@@ -40,7 +40,7 @@ class Courier:
         self._client = httpx.Client(timeout=TIMEOUT, trust_env=False)
         self._thread = threading.Thread(target=self._run, name="courier", daemon=True)
         self._busy = False
-        self._seen = (-1, -1)
+        self._seen = -1
         self._release: Obj | None = None
 
     @property
@@ -137,11 +137,12 @@ class Courier:
             self._empty_queue()
 
     def _run_wall_clock(self) -> None:
-        """What fell due by the wall; looked at once a second, and after each change."""
+        """What fell due by the wall, looked at once a second."""
         with self._sim.lock:
-            seen = (self._sim.store.version, self._sim.wall_now())
-            if seen == self._seen:
+            now = self._sim.wall_now()
+            if now == self._seen:
                 return
+            self._seen = now
             try:
                 scheduler.run_wall(self._sim)
                 self._sim.store.commit()
@@ -149,7 +150,6 @@ class Courier:
                 self._sim.store.rollback()
                 self._sim.violations.append(f"the wall clock crashed: {bug!r}")
                 logger.exception("the wall clock crashed")
-            self._seen = (self._sim.store.version, seen[1])
 
     def _empty_queue(self) -> None:
         while not self._stop.is_set():

@@ -29,7 +29,6 @@ class Store:
         self._positions: dict[tuple[str, str], int] = {}
         self._saved: dict[tuple[str, str], str | None] = {}
         self._next = 0
-        self.version = 0
         self._load()
 
     def add(self, kind: str, key: str, body: Obj) -> Obj:
@@ -93,7 +92,6 @@ class Store:
                 )
         if self._saved:
             self._disk.commit()
-            self.version += 1
         self._saved.clear()
 
     def rollback(self) -> None:

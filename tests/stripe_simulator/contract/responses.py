@@ -4,6 +4,7 @@ import types
 import typing
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
+from functools import cache
 from typing import Any
 
 import typing_extensions
@@ -30,10 +31,8 @@ def object_violations(body: dict[str, Any]) -> list[str]:
     kind = str(body.get("object"))
     if kind not in OBJECT_CLASSES:
         return [f"{kind}: the SDK knows no such object"]
-    owner = object_class(kind)
-    found: list[str] = []
-    _check(body, owner, owner, kind, found)
-    return found
+    owner: Any = object_class(kind)
+    return violations_of(body, owner, owner, kind)
 
 
 def event_violations(event: dict[str, Any]) -> list[str]:
@@ -46,126 +45,156 @@ def event_violations(event: dict[str, Any]) -> list[str]:
 
 def violations_of(body: Any, annotation: Any, owner: Any, path: str) -> list[str]:
     found: list[str] = []
-    _check(body, annotation, owner, path, found)
+    _checker(annotation, owner)(body, path, found)
     return found
 
 
-def _check(value: Any, annotation: Any, owner: Any, path: str, found: list[str]) -> None:
+Checker = Callable[[Any, str, list[str]], None]
+
+
+@cache
+def _checker(annotation: Any, owner: Any) -> Checker:
+    """The check that an annotation asks for, built once."""
     expected = resolve(annotation, owner)
     origin, arguments = typing.get_origin(expected), typing.get_args(expected)
-    if expected in {typing.Any, object} or isinstance(expected, typing.TypeVar):
-        return
     if origin in {typing.Union, types.UnionType}:
-        _check_union(value, arguments, owner, path, found)
-    elif origin in {typing.Annotated, typing_extensions.Annotated}:
-        _check(value, arguments[0], owner, path, found)
-    elif value is None:
-        found.append(f"{path}: null is not allowed")
-    elif check := _BY_ORIGIN.get(origin):
-        check(value, arguments, owner, path, found)
-    elif expected in OPEN_OBJECTS or origin in OPEN_OBJECTS:
-        if not isinstance(value, dict):
-            found.append(f"{path}: an object is wanted")
-    else:
-        _check_plain(value, expected, path, found)
+        return _union(arguments, owner)
+    if origin in {typing.Annotated, typing_extensions.Annotated}:
+        return _checker(arguments[0], owner)
+    if origin in {typing.Literal, typing_extensions.Literal}:
+        return _choice(arguments)
+    if origin in {list, ListObject, SearchResultObject}:
+        items = _items(_checker(arguments[0], owner))
+        return items if origin is list else _page(items)
+    return _value(expected, origin)
 
 
-def _check_union(
-    value: Any, arguments: tuple[Any, ...], owner: Any, path: str, found: list[str]
-) -> None:
-    if value is None and type(None) in arguments:
-        return
-    fewest: list[str] | None = None
-    for argument in closed(arguments):
-        if argument is type(None):
-            continue
-        tried: list[str] = []
-        _check(value, argument, owner, path, tried)
-        if not tried:
+def _anything(value: Any, path: str, found: list[str]) -> None:
+    """Nothing is asked."""
+
+
+def _union(arguments: tuple[Any, ...], owner: Any) -> Checker:
+    may_be_null = type(None) in arguments
+    choices = [_checker(one, owner) for one in closed(arguments) if one is not type(None)]
+
+    def check(value: Any, path: str, found: list[str]) -> None:
+        if value is None and may_be_null:
             return
-        if fewest is None or len(tried) < len(fewest):
-            fewest = tried
-    found.extend(fewest or [])
+        fewest: list[str] | None = None
+        for choice in choices:
+            tried: list[str] = []
+            choice(value, path, tried)
+            if not tried:
+                return
+            if fewest is None or len(tried) < len(fewest):
+                fewest = tried
+        found.extend(fewest or [])
+
+    return check
 
 
-def _check_choice(
-    value: Any, arguments: tuple[Any, ...], _: Any, path: str, found: list[str]
-) -> None:
-    if value not in arguments:
-        found.append(f"{path}: {value!r} is not one of {list(arguments)[:8]}")
+def _choice(allowed: tuple[Any, ...]) -> Checker:
+    def check(value: Any, path: str, found: list[str]) -> None:
+        if value not in allowed:
+            found.append(f"{path}: {value!r} is not one of {list(allowed)[:8]}")
+
+    return check
 
 
-def _check_items(
-    value: Any, arguments: tuple[Any, ...], owner: Any, path: str, found: list[str]
-) -> None:
-    if not isinstance(value, list):
-        found.append(f"{path}: an array is wanted")
-        return
-    for index, element in enumerate(value):
-        _check(element, arguments[0], owner, f"{path}[{index}]", found)
+def _items(item: Checker) -> Checker:
+    def check(value: Any, path: str, found: list[str]) -> None:
+        if not isinstance(value, list):
+            found.append(f"{path}: an array is wanted")
+            return
+        for index, element in enumerate(value):
+            item(element, f"{path}[{index}]", found)
+
+    return check
 
 
-def _check_page(
-    value: Any, arguments: tuple[Any, ...], owner: Any, path: str, found: list[str]
-) -> None:
-    if not isinstance(value, dict) or value.get("object") not in {"list", "search_result"}:
-        found.append(f"{path}: a list object is wanted")
-        return
-    found.extend(
-        f"{path}.{key}: missing" for key in ("data", "has_more", "url") if key not in value
-    )
-    _check_items(value.get("data"), arguments, owner, f"{path}.data", found)
+def _page(items: Checker) -> Checker:
+    def check(value: Any, path: str, found: list[str]) -> None:
+        if not isinstance(value, dict) or value.get("object") not in {"list", "search_result"}:
+            found.append(f"{path}: a list object is wanted")
+            return
+        found.extend(
+            f"{path}.{key}: missing" for key in ("data", "has_more", "url") if key not in value
+        )
+        items(value.get("data"), f"{path}.data", found)
+
+    return check
 
 
-_Check = Callable[[Any, tuple[Any, ...], Any, str, list[str]], None]
-_BY_ORIGIN: dict[Any, _Check] = {
-    typing.Literal: _check_choice,
-    typing_extensions.Literal: _check_choice,
-    list: _check_items,
-    ListObject: _check_page,
-    SearchResultObject: _check_page,
+def _value(expected: Any, origin: Any) -> Checker:
+    if expected in {typing.Any, object} or isinstance(expected, typing.TypeVar):
+        return _anything
+    if expected in OPEN_OBJECTS or origin in OPEN_OBJECTS:
+        return _plain((dict,), "an object")
+    if isinstance(expected, type) and issubclass(expected, StripeObject):
+        return _object(expected)
+    return _SCALARS[expected]
+
+
+def _plain(allowed: tuple[type, ...], name: str) -> Checker:
+    def check(value: Any, path: str, found: list[str]) -> None:
+        is_truth_for_number = isinstance(value, bool) and bool not in allowed
+        if is_truth_for_number or not isinstance(value, allowed):
+            found.append(f"{path}: {name} is wanted, not {value!r}")
+
+    return check
+
+
+def _decimal(value: Any, path: str, found: list[str]) -> None:
+    try:
+        valid = isinstance(value, str) and Decimal(value).is_finite()
+    except InvalidOperation:
+        valid = False
+    if not valid:
+        found.append(f"{path}: a decimal string is wanted, not {value!r}")
+
+
+_SCALARS: dict[Any, Checker] = {
+    Decimal: _decimal,
+    bool: _plain((bool,), "true or false"),
+    float: _plain((int, float), "a number"),
+    int: _plain((int,), "a number"),
+    str: _plain((str,), "text"),
 }
 
 
-def _check_plain(value: Any, expected: Any, path: str, found: list[str]) -> None:
-    if isinstance(expected, type) and issubclass(expected, StripeObject):
-        _check_object(value, expected, path, found)
-    elif expected is Decimal:
-        if not isinstance(value, str) or not _is_decimal(value):
-            found.append(f"{path}: a decimal string is wanted, not {value!r}")
-    elif expected in {int, float}:
-        numbers = (int,) if expected is int else (int, float)
-        if isinstance(value, bool) or not isinstance(value, numbers):
-            found.append(f"{path}: a number is wanted, not {value!r}")
-    elif expected in {bool, str}:
-        if not isinstance(value, expected):
+def _object(expected: Any) -> Checker:
+    def check(value: Any, path: str, found: list[str]) -> None:
+        if not isinstance(value, dict):
             found.append(f"{path}: {expected.__name__} is wanted, not {value!r}")
-    else:
-        found.append(f"{path}: this checker cannot read the type {expected!r}")
+            return
+        fields = _fields(expected)
+        for name, (checker, optional) in fields.items():
+            if name in value:
+                checker(value[name], f"{path}.{name}", found)
+            elif not optional and not value.get("deleted"):
+                found.append(f"{path}.{name}: missing")
+        found.extend(
+            f"{path}.{name}: unknown field"
+            for name in value
+            if name not in fields and name not in {"object", "deleted"}
+        )
+
+    return check
 
 
-def _check_object(value: Any, expected: type[StripeObject], path: str, found: list[str]) -> None:
+@cache
+def _fields(expected: Any) -> dict[str, tuple[Checker, bool]]:
+    """Field name → (its check, whether it may be absent)."""
+    return {
+        name: (
+            _never_null if name in expected._inner_class_dicts else _checker(annotation, owner),
+            is_optional(annotation, owner),
+        )
+        for name, (annotation, owner) in fields_of(expected).items()
+    }
+
+
+def _never_null(value: Any, path: str, found: list[str]) -> None:
+    """The SDK cannot read null where it wants a mapping of objects."""
     if not isinstance(value, dict):
-        found.append(f"{path}: {expected.__name__} is wanted, not {value!r}")
-        return
-    fields = fields_of(expected)
-    for name, (annotation, owner) in fields.items():
-        if name in value and value[name] is None and name in expected._inner_class_dicts:
-            found.append(f"{path}.{name}: the SDK cannot read null here")
-        elif name in value:
-            _check(value[name], annotation, owner, f"{path}.{name}", found)
-        elif not value.get("deleted") and not is_optional(annotation, owner):
-            found.append(f"{path}.{name}: missing")
-    found.extend(
-        f"{path}.{name}: unknown field"
-        for name in value
-        if name not in fields and name not in {"object", "deleted"}
-    )
-
-
-def _is_decimal(text: str) -> bool:
-    try:
-        Decimal(text)
-    except InvalidOperation:
-        return False
-    return True
+        found.append(f"{path}: an object is wanted, not {value!r}")

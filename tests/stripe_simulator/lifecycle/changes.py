@@ -5,6 +5,7 @@ from typing import Any
 from tests.stripe_simulator.errors import StripeError, missing
 from tests.stripe_simulator.lifecycle import collection, discounts, invoices, standing
 from tests.stripe_simulator.lifecycle import subscriptions as starting
+from tests.stripe_simulator.lifecycle.cards import verdict_of
 from tests.stripe_simulator.lifecycle.invoices import Bill
 from tests.stripe_simulator.lifecycle.proration import Change, Part, prorate
 from tests.stripe_simulator.lifecycle.sequences import CHANGE_INVOICED
@@ -23,6 +24,7 @@ def update(sim: Simulator, subscription: Obj, params: Obj) -> None:
     if subscription["status"] in standing.ENDED:
         _update_ended(sim, subscription, params)
         return
+    before = subscription["latest_invoice"]
     with sim.sequence(CHANGE_INVOICED):
         previous = assign(subscription, params, *PLAIN)
         previous |= _set_end(sim, subscription, params)
@@ -33,6 +35,18 @@ def update(sim: Simulator, subscription: Obj, params: Obj) -> None:
             previous |= _change_items(sim, subscription, params)
         if previous:
             sim.emit("customer.subscription.updated", subscription, previous)
+        if params.get("payment_behavior") == "error_if_incomplete":
+            _refuse_unpaid(sim, subscription, before)
+
+
+def _refuse_unpaid(sim: Simulator, subscription: Obj, before: str | None) -> None:
+    """The invoice of this very change is open after its attempt: undo all of it."""
+    invoice = sim.store.get("invoice", subscription["latest_invoice"] or "")
+    if invoice is None or invoice["id"] == before or invoice["status"] != "open":
+        return
+    refusal = verdict_of(sim, collection.method_for(sim, invoice)).refusal()
+    refusal.keeps_changes = False
+    raise refusal
 
 
 def cancel_now(sim: Simulator, subscription: Obj, params: Obj) -> None:
