@@ -1,8 +1,5 @@
 """Slugs: plain, never reused, never shaped like an id; the database holds to it too."""
 
-UUID = "0e538830-3fd2-44fc-9400-a947eaf423bd"  # the same in every worker of a run
-
-
 import pytest
 from django.db import IntegrityError, transaction
 from django.test import Client
@@ -14,6 +11,7 @@ from orgs.models import Organization, SlugHistory
 from tests.factories.orgs import OrganizationFactory, UserFactory, owner_of
 
 pytestmark = pytest.mark.django_db
+UUID = "0e538830-3fd2-44fc-9400-a947eaf423bd"  # the same in every worker of a run
 
 
 @pytest.mark.parametrize(
