@@ -126,7 +126,8 @@ class Postgres:
         raise EmbeddedError(f"PostgreSQL did not start:\n{tail(self.log)}")
 
     def _launch(self) -> subprocess.Popen[bytes]:
-        socket_folder = str(self.folder) if len(str(self.folder)) < SOCKET_PATH_LIMIT else ""
+        fits = len(str(self.folder)) < SOCKET_PATH_LIMIT
+        socket_folder = f'"{self.folder}"' if fits else ""  # quoted: the setting is a list
         settings = SETTINGS | {"port": str(self.port), "unix_socket_directories": socket_folder}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         return Launch(

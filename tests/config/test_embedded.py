@@ -240,6 +240,16 @@ def test_production_is_refused_before_anything_starts(monkeypatch, tmp_path):
     assert not (tmp_path / "var").exists()
 
 
+def test_a_folder_with_blanks_commas_and_quotes_in_its_name_is_a_folder(var):
+    services = EmbeddedServices(var / "it's a folder, too")
+
+    urls = services.acquire()
+
+    assert query(urls.database_url, "SELECT 1") == (1,)
+    services.release()
+    reset(services.places.var)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root hands the servers to another user")
 def test_a_folder_that_nobody_cannot_enter_gets_its_data_elsewhere(services, var):
     reset(var)
