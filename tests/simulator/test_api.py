@@ -243,3 +243,18 @@ def test_everything_survives_a_restart(tmp_path):
         found = sdk(simulator.base_url).v1.customers.retrieve(made.id)
 
     assert found.email == "a@example.com"
+
+
+def test_a_share_of_requests_can_fail(simulator, api):
+    simulator.fault("POST /v1/customers", "http_500", times=1000, share=0.5)
+    failed = 0
+
+    for _ in range(40):
+        try:
+            api.v1.customers.create()
+        except stripe.APIError:
+            failed += 1
+
+    simulator.clear_faults()
+    assert 0 < failed < 40
+    assert len(simulator.state("customer")) == 40 - failed

@@ -148,3 +148,27 @@ def wait_for(condition, timeout=10.0):
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.02)
+
+
+def test_a_share_of_held_events_can_be_lost(simulator, api, receiver):
+    simulator.set_delivery("hold")
+    for number in range(40):
+        api.v1.customers.create({"name": str(number)})
+
+    simulator.deliver(seed=3, drop=0.25, workers=4)
+
+    lost = api.v1.events.list({"delivery_success": False, "limit": 100}).data
+    assert 0 < len(lost) < 40
+    assert len(receiver.events) + len(lost) == 40
+
+
+def test_one_change_can_be_told_by_two_events(simulator, api, receiver):
+    api.v1.customers.create({"name": "a"})
+    (event,) = simulator.events("customer.created")
+
+    twin = simulator.clone(event["id"])
+    simulator.wait_until_idle()
+
+    first, second = receiver.events
+    assert (first.id, second.id) == (event["id"], twin)
+    assert first.data.object == second.data.object

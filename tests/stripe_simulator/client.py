@@ -60,7 +60,7 @@ class SimulatorClient:
         return self.call("POST", "delivery", {"mode": mode})
 
     def deliver(self, **how: Any) -> list[Answer]:
-        """Bring what is held: `seed`, `shuffle`, `duplicate`, `workers`, `limit`."""
+        """Bring what is held: `seed`, `shuffle`, `duplicate`, `drop`, `workers`, `limit`."""
         delivered: list[Answer] = self.call("POST", "deliver", how)["delivered"]
         return delivered
 
@@ -76,9 +76,16 @@ class SimulatorClient:
         """`overrides` of the event; `secrets`, `timestamp` or `url` send it directly."""
         return self.call("POST", "emit", {"type": kind, "object": subject, **how})
 
-    def fault(self, endpoint: str, kind: str, times: int = 1, seconds: float = 0) -> Answer:
-        asked = {"endpoint": endpoint, "kind": kind, "times": times, "seconds": seconds}
-        return self.call("POST", "faults", asked)
+    def clone(self, event: str) -> str:
+        """A second event about the same change; returns its id."""
+        made: str = self.call("POST", f"events/{event}/clone")["event"]
+        return made
+
+    def fault(self, endpoint: str, kind: str, times: int = 1, **how: float) -> Answer:
+        """`endpoint` is "POST /v1/customers", with * for any; `seconds`, `share` of requests."""
+        return self.call(
+            "POST", "faults", {"endpoint": endpoint, "kind": kind, "times": times, **how}
+        )
 
     def clear_faults(self) -> Answer:
         return self.call("DELETE", "faults")

@@ -56,6 +56,7 @@ class Controls:
             self._route("POST", "/_sim/emit", self.emit),
             self._route("GET", "/_sim/events", self.events),
             self._route("POST", "/_sim/events/{event}/resend", self.resend),
+            self._route("POST", "/_sim/events/{event}/clone", self.clone),
             self._route("POST", "/_sim/faults", self.add_fault),
             self._route("DELETE", "/_sim/faults", self.clear_faults),
             self._route("POST", "/_sim/options", self.set_options),
@@ -172,7 +173,7 @@ class Controls:
     def deliver(self, asked: Obj) -> Obj:
         """Bring what is held or due, without the lock: receivers may call back."""
         self.sim.store.commit()
-        names = ("seed", "shuffle", "duplicate", "workers", "limit")
+        names = ("seed", "shuffle", "duplicate", "drop", "workers", "limit")
         how = {name: asked[name] for name in names if name in asked}
         return {"delivered": self.courier.deliver_held(**how)}
 
@@ -218,6 +219,14 @@ class Controls:
         self.courier.resend(asked["event"])
         return {"event": asked["event"]}
 
+    def clone(self, asked: Obj) -> Obj:
+        """Tell of the same change in a second event with an id of its own, as Stripe may."""
+        event = self.sim.find("event", asked["event"], "event")
+        twin = json.loads(json.dumps({**event, "id": new_id("event")}))
+        twin.pop("_sim", None)
+        self.sim.record_event(twin)
+        return {"event": twin["id"]}
+
     def add_fault(self, asked: Obj) -> Obj:
         if asked.get("kind") not in KINDS:
             raise StripeError(f"kind must be one of {', '.join(KINDS)}", param="kind")
@@ -229,6 +238,7 @@ class Controls:
                 path=asked.get("path", path) or "*",
                 times=int(asked.get("times", 1)),
                 seconds=float(asked.get("seconds", 0)),
+                share=float(asked.get("share", 1)),
             )
         )
         return {"waiting": len(self.faults.waiting)}
@@ -276,14 +286,17 @@ class Controls:
         return {"violations": list(self.sim.violations)}
 
     def reset(self, _: Obj) -> Obj:
-        """An empty account again; the endpoints of the command line stay."""
-        self.sim.store.clear()
-        self.sim.owed.clear()
-        self.sim.violations.clear()
-        self.sim.requests.clear()
-        self.faults.clear()
-        for url, secret in self.webhooks:
-            add_endpoint(self.sim, url, secret, ["*"])
+        """An empty account again; the endpoints of the command line stay, nothing is on its way."""
+        with self.sim.lock:
+            self.sim.store.clear()
+            self.sim.owed.clear()
+            self.sim.violations.clear()
+            self.sim.requests.clear()
+            self.faults.clear()
+            for url, secret in self.webhooks:
+                add_endpoint(self.sim, url, secret, ["*"])
+            self.sim.store.commit()
+        self.courier.wait_until_home()
         return {"status": "empty"}
 
     def _send_directly(self, event: Obj, asked: Obj) -> Obj:
@@ -308,7 +321,7 @@ class Controls:
         return Route(path, respond, methods=[method])
 
     def _perform(self, act: Any, asked: Obj) -> Response:
-        unlocked = act in {self.deliver, self.health}
+        unlocked = act in {self.deliver, self.health, self.reset}
         if unlocked:
             return JSONResponse(act(asked))
         with self.sim.lock:

@@ -71,6 +71,12 @@ class Courier:
             waiting = self.mode == "hold" or not self._due(time.time())
             return waiting and not self._busy and self._release is None
 
+    def wait_until_home(self) -> None:
+        """Until an attempt that is on its way has ended."""
+        deadline = time.monotonic() + TIMEOUT
+        while self._busy and time.monotonic() < deadline:
+            time.sleep(0.005)
+
     def waiting(self) -> int:
         with self._sim.lock:
             return len(self._due(None))
@@ -93,13 +99,14 @@ class Courier:
         seed: int | None = None,
         shuffle: bool = False,
         duplicate: bool = False,
+        drop: float = 0.0,
         workers: int = 1,
         limit: int | None = None,
     ) -> list[Obj]:
-        """Bring what is due or held now, and say how each was received."""
+        """Bring what is due or held now, and say how each was received; lose a share of it."""
         chooser = random.Random(seed)  # noqa: S311 (a repeatable order is wanted)
         with self._sim.lock:
-            owed = self._due(None)
+            owed = [key for key in self._due(None) if not self._lose(key, chooser, drop)]
         if limit is not None:
             owed = owed[:limit]
         if duplicate:
@@ -108,6 +115,14 @@ class Courier:
             chooser.shuffle(owed)
         with ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
             return list(pool.map(self._bring, owed))
+
+    def _lose(self, key: str, chooser: random.Random, share: float) -> bool:
+        if not share or chooser.random() >= share:
+            return False
+        owed = self._sim.store.get("_delivery", key)
+        if owed:
+            owed["state"] = "dropped"
+        return True
 
     def send_event(self, event: Obj, *, url: str, secrets: list[str], **how: Any) -> int:
         """Post one event to one address; returns the status, 0 when nobody answered."""
