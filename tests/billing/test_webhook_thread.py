@@ -27,5 +27,3 @@ def test_a_paid_checkout_puts_the_plan_on_when_its_webhooks_arrive(stripe):
     assert (effective.plan.key, effective.source, effective.seats) == ("pro", Source.STRIPE, 3)
     assert not InboxEvent.objects.waiting().exists()
     assert not InboxEvent.objects.dead().exists()
-
-
