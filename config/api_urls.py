@@ -5,10 +5,13 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 
 from billing.api import views as billing
 from config.status import Status
+from quotas.api.organization_views import MyUsage
 
 urlpatterns = [
     path("v1/billing/status", Status.as_view(), name="billing-status"),
     path("v1/billing/", include("billing.api.urls")),
+    path("v1/", include("quotas.api.urls")),
+    path("subscriptions/usage", MyUsage.as_view(), name="subscriptions-usage"),
     path("subscriptions/upgrade", billing.Checkout.as_view(), name="subscriptions-upgrade"),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
     path("docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),

@@ -8,5 +8,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 application = get_wsgi_application()
 
 from config.checks import refuse_errors  # noqa: E402  needs the loaded apps
+from config.problems import problem  # noqa: E402
+from quotas import hot_path  # noqa: E402
 
 refuse_errors()
+application = hot_path.in_front_of(application, problem)

@@ -180,7 +180,10 @@ def text(value: object, field: str, *, longest: int, least: int = 1) -> str:
 def aware(at: object, field: str) -> datetime:
     if not isinstance(at, datetime) or at.tzinfo is None:
         raise InvalidRequest("An instant with its time zone.", field=field)
-    return at.astimezone(UTC)
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise InvalidRequest("An instant of our time.", field=field) from None
 
 
 def fingerprinted(request: Request) -> Request:

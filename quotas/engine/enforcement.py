@@ -6,7 +6,7 @@ if that transaction commits. Elsewhere the writer decides, and what it answers i
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Unpack
 from uuid import UUID, uuid4
 
@@ -151,6 +151,11 @@ def hold_of(decision: Decision) -> Hold:
     if not decision.allowed or decision.sequence is None:
         return Hold(decision, None)
     return Hold(decision, asking.reservation_id(decision.organization, decision.sequence))
+
+
+def expiry_of(decision: Decision, seconds: int) -> datetime:
+    """When a hold of so many seconds ends by itself, in the organization's own time."""
+    return decision.at + timedelta(seconds=seconds)
 
 
 # --- Deciding ---------------------------------------------------------------------------------

@@ -148,3 +148,44 @@ def _reading(row: Sequence[Any]) -> ReadRow:
     if outcome != "ok":
         return ReadRow(outcome, None)
     return ReadRow(outcome, Reading(sequence, limits_sequence, *rest))
+
+
+# --- What the hot path must know of a caller --------------------------------------------------
+
+_TOKENS = """
+WITH live AS (
+    SELECT t.id, t.token_hash, t.satellite_id, t.meters, t.organizations, t.last_used_at
+    FROM quotas_servicetoken t JOIN quotas_satellite s ON s.id = t.satellite_id
+    WHERE t.token_hash = ANY (%s::text[]) AND t.revoked_at IS NULL AND s.disabled_at IS NULL
+      AND (t.expires_at IS NULL OR t.expires_at > now())
+), used AS (
+    UPDATE quotas_servicetoken t SET last_used_at = now()
+    FROM live WHERE live.id = t.id
+      AND (live.last_used_at IS NULL OR live.last_used_at < now() - interval '1 minute')
+)
+SELECT token_hash, satellite_id, meters, organizations FROM live
+"""
+_ORGANIZATIONS = """
+SELECT slug, id FROM orgs_organization WHERE slug = ANY (%s::text[]) AND closed_at IS NULL
+"""
+
+
+class TokenRow(NamedTuple):
+    satellite: int | None
+    meters: list[str] | None
+    organizations: list[UUID] | None
+
+
+NO_TOKEN = TokenRow(None, None, None)
+
+
+def find_tokens(cursor: Executes, hashes: Sequence[str]) -> dict[str, TokenRow]:
+    """Live tokens by hash; notes, once a minute, that they were used."""
+    cursor.execute(_TOKENS, [_array(hashes)])
+    return {token_hash: TokenRow(*rest) for token_hash, *rest in cursor.fetchall()}
+
+
+def find_organizations(cursor: Executes, slugs: Sequence[str]) -> dict[str, UUID]:
+    """Open organizations by slug."""
+    cursor.execute(_ORGANIZATIONS, [_array(slugs)])
+    return dict(cursor.fetchall())
