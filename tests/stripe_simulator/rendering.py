@@ -193,7 +193,7 @@ def _expand(sim: Simulator, node: Any, steps: list[str], path: str) -> None:
     if isinstance(node, list):
         for element in node:
             _expand(sim, element, steps, path)
-    elif isinstance(node, dict):
+    elif isinstance(node, dict) and not node.get("deleted"):
         _expand_field(sim, node, steps, path)
 
 
