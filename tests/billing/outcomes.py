@@ -1,5 +1,7 @@
 """Where an organization ended: the rows that money decides, without what may differ by order."""
 
+from typing import Any
+
 from django.db.models import QuerySet
 
 from billing.entitlement import store
@@ -8,7 +10,7 @@ from orgs.models import Organization
 _BY_ORDER = {"id", "organization_id"}
 
 
-def outcome(organization: Organization) -> dict[str, object]:
+def outcome(organization: Organization) -> dict[str, Any]:
     """Effective plan, subscriptions, invoices and payment methods, comparable between runs."""
     effective = store.current(organization)
     verdict = (
@@ -25,7 +27,7 @@ def outcome(organization: Organization) -> dict[str, object]:
     }
 
 
-def _rows(found: QuerySet) -> list[dict[str, object]]:
+def _rows(found: QuerySet[Any]) -> list[dict[str, Any]]:
     return [
         {name: value for name, value in row.items() if name not in _BY_ORDER}
         for row in found.values()

@@ -98,4 +98,5 @@ def _customer(event: Json) -> str | None:
     subject = event["data"]["object"]
     if subject.get("object") == "customer":
         return str(subject["id"])
-    return subject.get("customer")
+    found: str | None = subject.get("customer")
+    return found

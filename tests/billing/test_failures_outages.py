@@ -3,6 +3,7 @@
 import random
 import sys
 import time
+from typing import Any
 
 import pytest
 from celery import current_app
@@ -135,8 +136,9 @@ def no_broker():
 
 
 def _publish_to(url):
-    current_app.conf.broker_url = url
-    current_app._pool = current_app.amqp._producer_pool = None
+    app: Any = current_app
+    app.conf.broker_url = url
+    app._pool = app.amqp._producer_pool = None
 
 
 @pytest.mark.django_db(transaction=True)

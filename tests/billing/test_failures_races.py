@@ -116,7 +116,9 @@ def test_the_webhook_and_the_return_page_at_once_fulfil_once(stripe):
     drain_all()
 
     assert {settled.state for settled in found[::2]} <= {"active", "pending"}
-    assert checkout.settle(organization, intent.session_id).state == "active"
+    settled = checkout.settle(organization, intent.session_id)
+    assert settled is not None
+    assert settled.state == "active"
     assert organization.subscriptions.count() == 1
     assert not InboxEvent.objects.waiting().exists()
     on_pro = organization.plan_changes.filter(plan__key="pro").values_list("subscription_id")
