@@ -240,8 +240,9 @@ def test_the_front_door_of_a_member_is_a_page_that_members_may_see(client, team)
 
 def test_vietnamese_readers_get_vietnamese_words_money_and_dates(owner, team):
     selling.pays(team)
+    owner.post("/preferences/language/", {"language": "vi"})
 
-    response = owner.get(at("settings"), {"currency": "vnd"}, headers={"accept-language": "vi"})
+    response = owner.get(at("settings"), {"currency": "vnd"})
 
     text = text_of(response)
     assert '<html lang="vi"' in response.content.decode()
