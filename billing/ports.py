@@ -1,9 +1,13 @@
 """What billing needs of the floor above and may not import: usage, bound when quotas starts."""
 
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from orgs.models import Organization
+
+if TYPE_CHECKING:
+    from billing.models import EffectivePlan
+    from billing.presentation.banner import Banner, Reader
 
 
 class UsagePort(Protocol):
@@ -15,6 +19,9 @@ class UsagePort(Protocol):
     def head_now(self, organization: Organization) -> datetime | None:
         """The instant under the organization's head lock, None where no head row exists."""
 
+    def banner(self, effective: "EffectivePlan", reader: "Reader") -> "Banner | None":
+        """What every page says of usage that stops, soon stops, or costs extra."""
+
 
 class NoUsage:
     """Stands in where quotas is not installed: nothing was used."""
@@ -23,6 +30,9 @@ class NoUsage:
         return 0
 
     def head_now(self, organization: Organization) -> datetime | None:
+        return None
+
+    def banner(self, effective: "EffectivePlan", reader: "Reader") -> "Banner | None":
         return None
 
 

@@ -2,6 +2,8 @@
 
 from typing import Any, Final
 
+from quotas.schedule import SCHEDULE as QUOTAS
+
 SCHEDULE: Final[dict[str, dict[str, Any]]] = {
     # `/readyz` calls beat silent after three minutes.
     "beat": {"task": "billing.tasks.beat", "schedule": 30.0},
@@ -16,4 +18,5 @@ SCHEDULE: Final[dict[str, dict[str, Any]]] = {
     },
     # DESIGN, Money in: an hourly reconcile.
     "reconcile": {"task": "billing.tasks.reconcile_hourly", "schedule": 3600.0},
+    **QUOTAS,
 }

@@ -9,7 +9,7 @@ class QuotasConfig(AppConfig):
         from billing import ports
         from orgs.ports import bind_seats
         from quotas.port import Usage
-        from quotas.reaction import receivers  # noqa: F401  importing them connects them
+        from quotas.reaction import alerts, receivers  # noqa: F401  importing them connects them
         from quotas.seats import PlanSeats
 
         ports.bind_usage(Usage())

@@ -4,9 +4,12 @@ from datetime import datetime
 
 from django.db import connection
 
+from billing.models import EffectivePlan
+from billing.presentation.banner import Banner, Reader
 from orgs.models import Organization
 from quotas.engine import members
 from quotas.models import Balance, QuotaHead
+from quotas.reading import banner
 
 
 class Usage:
@@ -38,3 +41,6 @@ class Usage:
             cursor.execute("SELECT clock_timestamp()")
             clock: datetime = cursor.fetchone()[0]
         return head.frozen_at or clock
+
+    def banner(self, effective: EffectivePlan, reader: Reader) -> Banner | None:
+        return banner.of(effective, reader)

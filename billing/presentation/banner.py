@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from billing import ports
 from billing.catalog.money import format_money
 from billing.entitlement import clock
 from billing.models import Access, EffectivePlan, Invoice, PaymentMethod, Source
@@ -38,7 +39,7 @@ class Reader:
 
 
 def for_reader(effective: EffectivePlan, reader: Reader) -> Banner | None:
-    for state in (_locked, _in_grace, _beta, _ending):
+    for state in (_locked, _in_grace, _usage, _beta, _ending):
         found = state(effective, reader)
         if found is not None:
             return found
@@ -122,6 +123,10 @@ def _next_attempt(invoice: Invoice | None) -> str:
     if invoice is None or invoice.next_payment_attempt is None:
         return ""
     return _("We try the card again on %(day)s.") % {"day": day(invoice.next_payment_attempt)}
+
+
+def _usage(effective: EffectivePlan, reader: Reader) -> Banner | None:
+    return ports.usage().banner(effective, reader)
 
 
 def _beta(effective: EffectivePlan, reader: Reader) -> Banner | None:

@@ -1,44 +1,49 @@
-"""“On pace for”: what a meter will stand at when its period ends, if use goes on as it did."""
+"""Where usage is going if it keeps its pace. Pure: numbers and instants in, numbers out."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import ceil
 
-from django.db.models import Sum
+from quotas.engine.periods import Period
 
-from orgs.models import Organization
-from quotas.engine.periods import ALWAYS, Period
-from quotas.models import Kind, Rollup, UsageLimit
-
-MONTH = timedelta(days=30)  # how far a level is projected
-WEEK = timedelta(days=7)
-LEAST_SHARE = 0.02  # of a period: earlier, a single burst would look like a habit
+# Before a thirtieth of its period a pace is noise: one busy hour would promise a busy month.
+_SHORTEST_SHARE = 1 / 30
+# Nothing is foretold beyond this, in periods; a limit that is years away is not news.
+_FARTHEST = timedelta(days=400)
 
 
-def projected(
-    organization: Organization, limit: UsageLimit, period: Period, at: datetime, used: int
-) -> int | None:
-    """None where nothing can be said: at the start of a period, and for rows."""
-    if limit.kind == Kind.FLOW and period != ALWAYS:
-        return _flow(period, at, used)
-    if limit.kind == Kind.LEVEL:
-        return _level(organization, limit.meter, at, used)
-    return None
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """`amount` at the end of the period; `reached_at` is when the limit is, None if it is not."""
+
+    amount: int
+    reached_at: datetime | None
 
 
-def _flow(period: Period, at: datetime, used: int) -> int | None:
-    share = (at - period.start) / (period.end - period.start)
-    return None if share < LEAST_SHARE else round(used / min(share, 1))
-
-
-def _level(organization: Organization, meter: str, at: datetime, used: int) -> int | None:
-    """The last week's pace, carried on for a month."""
-    sums = Rollup.objects.filter(
-        organization=organization,
-        meter=meter,
-        grain=Rollup.Grain.DAY,
-        dimension="",
-        bucket__gt=at - WEEK,
-    ).aggregate(added=Sum("added"), removed=Sum("removed"))
-    if sums["added"] is None:
+def of_flow(used: int, period: Period, at: datetime, limit: int | None) -> Projection | None:
+    """At the pace of the whole period so far; None while there is too little of it."""
+    elapsed, length = at - period.start, period.end - period.start
+    if not elapsed / length >= _SHORTEST_SHARE or at >= period.end:
         return None
-    grown: int = sums["added"] - sums["removed"]
-    return max(used + round(grown * (MONTH / WEEK)), 0)
+    amount = max(ceil(used * (length / elapsed)), used)
+    return Projection(amount, _reached(used, used / elapsed.total_seconds(), at, limit, period.end))
+
+
+def of_level(
+    used: int, gained: int, over: timedelta, until: datetime, at: datetime, limit: int | None
+) -> Projection:
+    """At the pace of the last `over`, up to `until`; never below zero."""
+    pace = gained / over.total_seconds()
+    amount = max(ceil(used + pace * max((until - at).total_seconds(), 0.0)), 0)
+    return Projection(amount, _reached(used, pace, at, limit, at + _FARTHEST))
+
+
+def _reached(
+    used: int, pace: float, at: datetime, limit: int | None, until: datetime
+) -> datetime | None:
+    if limit is None or used >= limit or pace <= 0:
+        return None
+    seconds = (limit - used) / pace
+    if seconds > (until - at).total_seconds():
+        return None
+    return at + timedelta(seconds=seconds)

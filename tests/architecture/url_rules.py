@@ -182,6 +182,12 @@ RULES: dict[str, Rule] = {
     "o/<slug:slug>/settings/billing/return/state/": page(
         May.BILLING_MANAGE, stripe=True, query="session_id={session_id}"
     ),
+    # An organization's usage. What somebody may not see of others is left out of the page.
+    "o/<slug:slug>/settings/usage/": page(May.USAGE_VIEW_OWN),
+    "o/<slug:slug>/settings/usage/meters/": page(May.USAGE_VIEW_OWN),
+    "o/<slug:slug>/settings/usage.csv": page(May.USAGE_VIEW_OWN),
+    "o/<slug:slug>/settings/usage/overage/": act(May.USAGE_MANAGE, 302, when_locked=True),
+    "o/<slug:slug>/settings/usage/alerts/": act(May.USAGE_MANAGE, 302, when_locked=True),
     # An organization's people. Who is locked may still leave, remove, withdraw and close.
     "o/<slug:slug>/": Rule(who=Who.MEMBER, answers={"GET": 302}, reads=May.ORGANIZATION_VIEW),
     "o/<slug:slug>/switch/": act(May.ORGANIZATION_VIEW, 302, when_locked=True),
