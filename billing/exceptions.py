@@ -72,3 +72,57 @@ class CustomerBusy(BillingError):
 
     status = 503
     code = "customer_busy"
+
+
+class NotSubscribed(BillingError):
+    """There is no subscription to change; a plan is bought at Checkout."""
+
+    status = 409
+    code = "not_subscribed"
+
+
+class NothingToChange(BillingError):
+    """The subscription already is what was asked for."""
+
+    status = 409
+    code = "nothing_to_change"
+
+
+class QuoteExpired(BillingError):
+    """The price shown is old, or the subscription changed since: look at a new preview."""
+
+    status = 409
+    code = "quote_expired"
+
+
+class SeatsInUse(Unprocessable):
+    """Fewer seats than people; `used` says how many there are."""
+
+    code = "seats_in_use"
+
+
+class AccountLocked(BillingError):
+    """The organization is read-only until an open invoice is paid."""
+
+    status = 403
+    code = "account_locked"
+
+
+class PaymentRequired(BillingError):
+    """No new paid actions until the open invoice is paid."""
+
+    status = 403
+    code = "payment_required"
+
+
+class PromotionRefused(Unprocessable):
+    """The code cannot be used; the sentence and `reason` say why."""
+
+    code = "promotion_refused"
+
+
+class TrialRefused(BillingError):
+    """The plan has no trial, or it was used; `reason` says which."""
+
+    status = 409
+    code = "trial_refused"

@@ -1,6 +1,6 @@
 """One customer, one worker: the lock that must be held before anything is fetched (A4)."""
 
-from django.db import connection
+from django.db import OperationalError, connection, transaction
 
 
 def try_customer(customer_id: str) -> bool:
@@ -14,6 +14,20 @@ def try_customer(customer_id: str) -> bool:
         )
         (taken,) = cursor.fetchone()
     return bool(taken)
+
+
+def wait_for_customer(customer_id: str, *, seconds: int) -> bool:
+    """Take the customer's lock, waiting for whoever has it; False when that takes too long."""
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{seconds}s"])
+            cursor.execute(
+                "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [_name(customer_id)]
+            )
+            cursor.execute("SET LOCAL lock_timeout TO DEFAULT")
+    except OperationalError:
+        return False
+    return True
 
 
 def wait_for(name: str) -> None:

@@ -12,7 +12,9 @@ from typing import Any
 from django.utils import timezone
 
 from billing.gateway import mirror, stripe_api
+from billing.gateway.stripe_api import Missing
 from billing.models import BillingAccount, Invoice, PaymentMethod, Subscription
+from billing.models.subscription import ENDED_STATUSES
 
 Json = dict[str, Any]
 
@@ -82,10 +84,13 @@ def _copy_account(account: BillingAccount, customer: Json) -> None:
 
 def _copy_subscriptions(account: BillingAccount, found: list[Json], *, complete: bool) -> None:
     """`complete` after a full fetch: then what is missing has gone at Stripe too."""
-    rows = [
-        Subscription(organization_id=account.organization_id, **subscription_fields(data))
-        for data in found
-    ]
+    known = {row.stripe_id: row for row in account.organization.subscriptions.all()}
+    rows = []
+    for data in found:
+        row = Subscription(organization_id=account.organization_id, **subscription_fields(data))
+        row.discounts = _discounts(row, known.get(row.stripe_id))
+        row.scheduled = _scheduled(data)
+        rows.append(row)
     Subscription.objects.bulk_create(
         rows,
         update_conflicts=True,
@@ -95,6 +100,29 @@ def _copy_subscriptions(account: BillingAccount, found: list[Json], *, complete:
     if complete:
         listed = [data["id"] for data in found]
         _end(account.organization.subscriptions.live().exclude(stripe_id__in=listed))
+
+
+def _discounts(row: Subscription, known: Subscription | None) -> list[Json]:
+    """Stripe names discounts by id; what they are is asked once, while they can still matter."""
+    ids = [one["id"] for one in row.discounts]
+    if known is not None and [one["id"] for one in known.discounts] == ids:
+        return list(known.discounts)
+    if not ids or row.status in ENDED_STATUSES:
+        return list(row.discounts)
+    try:
+        return [discount_fields(one) for one in stripe_api.fetch_discounts(row.stripe_id)]
+    except Missing:
+        return []
+
+
+def _scheduled(data: Json) -> Json:
+    schedule_id = reference(data.get("schedule"))
+    if not schedule_id or data["status"] in ENDED_STATUSES:
+        return {}
+    try:
+        return schedule_fields(stripe_api.retrieve_schedule(schedule_id))
+    except Missing:
+        return {}
 
 
 def _copy_invoices(account: BillingAccount, found: list[Json]) -> None:
@@ -194,7 +222,43 @@ def subscription_fields(data: Json) -> Json:
         "ended_at": instant(data.get("ended_at")),
         "trial_end": instant(data.get("trial_end")),
         "default_payment_method_id": reference(data.get("default_payment_method")),
-        "discounts": [reference(found) for found in data.get("discounts") or []],
+        "discounts": [{"id": reference(found)} for found in data.get("discounts") or []],
+    }
+
+
+def discount_fields(data: Json) -> Json:
+    """From a discount with its coupon and promotion code expanded."""
+    coupon = (data.get("source") or {}).get("coupon")
+    coupon = coupon if isinstance(coupon, dict) else {"id": coupon}
+    promotion = data.get("promotion_code")
+    ends_at = instant(data.get("end"))
+    return {
+        "id": data["id"],
+        "code": promotion["code"] if isinstance(promotion, dict) else "",
+        "coupon": coupon.get("name") or coupon.get("id") or "",
+        "percent_off": coupon.get("percent_off"),
+        "amount_off": coupon.get("amount_off"),
+        "currency": coupon.get("currency"),
+        "ends_at": ends_at.isoformat() if ends_at else None,
+    }
+
+
+def schedule_fields(data: Json) -> Json:
+    """The next phase of an open schedule; a schedule without one changes nothing."""
+    current = data.get("current_phase")
+    if current is None:
+        return {}
+    later = [one for one in data["phases"] if one["start_date"] >= current["end_date"]]
+    found: Json = {"schedule": data["id"]}
+    if not later:
+        return found
+    phase = min(later, key=lambda one: one["start_date"])
+    item = next((one for one in phase["items"] if one.get("quantity")), phase["items"][0])
+    starts = datetime.fromtimestamp(phase["start_date"], tz=UTC)
+    return found | {
+        "at": starts.isoformat(),
+        "price": reference(item["price"]),
+        "quantity": item.get("quantity") or 1,
     }
 
 

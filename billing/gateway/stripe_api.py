@@ -35,6 +35,13 @@ class KeyReused(StripeRefused):
     code = "stripe_key_reused"
 
 
+class CardDeclined(StripeRefused):
+    """The bank said no, or wants its customer to confirm; nothing was changed."""
+
+    status = 402
+    code = "card_declined"
+
+
 def is_configured() -> bool:
     return bool(settings.STRIPE_SECRET_KEY)
 
@@ -85,7 +92,7 @@ def translated(call: str) -> Iterator[None]:
         logger.warning("stripe.key_reused", call=call)
         raise KeyReused("Stripe knows this request with other parameters.") from None
     except stripe.CardError as error:
-        raise StripeRefused(
+        raise CardDeclined(
             error.user_message or "The card was declined.", decline_code=error.code
         ) from None
     except (stripe.AuthenticationError, stripe.PermissionError) as error:
@@ -234,6 +241,77 @@ def cancel_subscription(subscription_id: str, *, key: str) -> None:
     with translated("subscriptions.cancel"):
         client().v1.subscriptions.cancel(
             subscription_id, {"prorate": False, "invoice_now": False}, {"idempotency_key": key}
+        )
+
+
+# --- Changing a subscription ------------------------------------------------------------------
+
+
+def preview_invoice(params: Mapping[str, Any]) -> Json:
+    """The invoice that Stripe would write: the only source of a price shown before an act (D12)."""
+    with translated("invoices.create_preview"):
+        return _json(client().v1.invoices.create_preview(cast(Any, params)))
+
+
+def update_subscription(subscription_id: str, params: Mapping[str, Any], *, key: str) -> Json:
+    with translated("subscriptions.update"):
+        changed = client().v1.subscriptions.update(
+            subscription_id, cast(Any, params), {"idempotency_key": key}
+        )
+        return _json(changed)
+
+
+def fetch_discounts(subscription_id: str) -> list[Json]:
+    """A subscription's discounts with their coupons and promotion codes."""
+    wanted = ["discounts.promotion_code", "discounts.source.coupon"]
+    with translated("subscriptions.retrieve"):
+        found = client().v1.subscriptions.retrieve(subscription_id, {"expand": wanted})
+    return list(_json(found).get("discounts") or [])
+
+
+def create_schedule(subscription_id: str, *, key: str) -> Json:
+    """A schedule whose first phase is what the subscription is now."""
+    with translated("subscription_schedules.create"):
+        made = client().v1.subscription_schedules.create(
+            {"from_subscription": subscription_id}, {"idempotency_key": key}
+        )
+        return _json(made)
+
+
+def retrieve_schedule(schedule_id: str) -> Json:
+    with translated("subscription_schedules.retrieve"):
+        return _json(client().v1.subscription_schedules.retrieve(schedule_id))
+
+
+def update_schedule(schedule_id: str, params: Mapping[str, Any], *, key: str) -> None:
+    with translated("subscription_schedules.update"):
+        client().v1.subscription_schedules.update(
+            schedule_id, cast(Any, params), {"idempotency_key": key}
+        )
+
+
+def release_schedule(schedule_id: str) -> None:
+    """The subscription goes on by itself as it is. Raises Missing when it was released before."""
+    with translated("subscription_schedules.release"):
+        client().v1.subscription_schedules.release(schedule_id)
+
+
+def find_promotion_code(code: str) -> Json | None:
+    """By what people type, in any case; the active one where several have carried the name."""
+    wanted: Any = {"code": code, "limit": 10, "expand": ["data.promotion.coupon"]}
+    with translated("promotion_codes.list"):
+        found = [_json(one) for one in client().v1.promotion_codes.list(wanted).data]
+    return min(found, key=lambda one: not one["active"], default=None)
+
+
+def credit_customer(
+    customer_id: str, *, amount: int, currency: str, description: str, key: str
+) -> None:
+    """Credit that the next invoices use up; `amount` is positive, in minor units."""
+    params: Any = {"amount": -amount, "currency": currency, "description": description}
+    with translated("customers.balance_transactions.create"):
+        client().v1.customers.balance_transactions.create(
+            customer_id, params, {"idempotency_key": key}
         )
 
 

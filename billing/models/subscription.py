@@ -3,6 +3,7 @@
 Derived from the mirror on every sync and never edited; pages and decisions read these alone.
 """
 
+from datetime import datetime
 from typing import ClassVar, Self
 
 from django.db import models
@@ -49,7 +50,10 @@ class Subscription(models.Model):
     ended_at = models.DateTimeField(null=True)
     trial_end = models.DateTimeField(null=True)
     default_payment_method_id = models.CharField(max_length=64, blank=True)
+    # Each with id, code, coupon, percent_off, amount_off, currency and ends_at.
     discounts = models.JSONField(default=list)
+    # What a schedule at Stripe makes of it next: {schedule, at, price, quantity}; else empty.
+    scheduled = models.JSONField(default=dict)
 
     objects: ClassVar = SubscriptionQuerySet.as_manager()
 
@@ -58,6 +62,13 @@ class Subscription(models.Model):
 
     def __str__(self) -> str:
         return f"{self.stripe_id} ({self.status})"
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """When a decision already taken ends it; the portal may set either field."""
+        if self.cancel_at is not None:
+            return self.cancel_at
+        return self.current_period_end if self.cancel_at_period_end else None
 
 
 class InvoiceQuerySet(models.QuerySet["Invoice"]):

@@ -107,7 +107,7 @@ def quote(order: Order) -> tuple[PlanPrice, int]:
             field="tier",
             sales_contact=contact,
         )
-    return _price(plan, order), _seats(plan, order.seats)
+    return _price(plan, order), seats_for(plan, order.seats)
 
 
 def _price(plan: SubscriptionPlan, order: Order) -> PlanPrice:
@@ -126,7 +126,8 @@ def _price(plan: SubscriptionPlan, order: Order) -> PlanPrice:
     return price
 
 
-def _seats(plan: SubscriptionPlan, wanted: int | None) -> int:
+def seats_for(plan: SubscriptionPlan, wanted: int | None) -> int:
+    """As many as wanted, else as the plan starts with. Raises Unprocessable out of its range."""
     seats = plan.min_seats if wanted is None else wanted
     largest = plan.max_seats
     if not plan.per_seat and seats != 1:

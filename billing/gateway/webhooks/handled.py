@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 SYNC_SUBSCRIPTION = "fetch the subscription, copy it, re-derive the plan"
+SYNC_SCHEDULE = "fetch the schedule, copy what it makes of its subscription next"
 SYNC_INVOICE = "fetch the invoice, copy it, re-derive plan, grace and access"
 SYNC_CUSTOMER = "fetch the customer, copy currency and default payment method"
 SYNC_METHOD = "fetch the payment method, copy brand, last digits and expiry"
@@ -30,6 +31,11 @@ HANDLED: Final[Mapping[str, str]] = MappingProxyType(
         "customer.subscription.paused": SYNC_SUBSCRIPTION,
         "customer.subscription.resumed": SYNC_SUBSCRIPTION,
         "customer.subscription.trial_will_end": SYNC_SUBSCRIPTION,
+        "subscription_schedule.canceled": SYNC_SCHEDULE,
+        "subscription_schedule.completed": SYNC_SCHEDULE,
+        "subscription_schedule.created": SYNC_SCHEDULE,
+        "subscription_schedule.released": SYNC_SCHEDULE,
+        "subscription_schedule.updated": SYNC_SCHEDULE,
         "invoice.created": SYNC_INVOICE,
         "invoice.deleted": SYNC_INVOICE,
         "invoice.finalized": SYNC_INVOICE,

@@ -7,7 +7,7 @@ from tests.stripe_simulator.lifecycle import collection, discounts, invoices, st
 from tests.stripe_simulator.lifecycle import subscriptions as starting
 from tests.stripe_simulator.lifecycle.cards import verdict_of
 from tests.stripe_simulator.lifecycle.invoices import Bill
-from tests.stripe_simulator.lifecycle.proration import Change, Part, prorate
+from tests.stripe_simulator.lifecycle.proration import Change, Part, give_back, prorate
 from tests.stripe_simulator.lifecycle.sequences import CHANGE_INVOICED
 from tests.stripe_simulator.money import price_in
 from tests.stripe_simulator.periods import add_interval
@@ -31,7 +31,7 @@ def update(sim: Simulator, subscription: Obj, params: Obj) -> None:
         previous |= _set_settings(subscription, params)
         previous |= _set_discounts(sim, subscription, params)
         previous |= _set_trial(sim, subscription, params)
-        if params.get("items"):
+        if params.get("items") or params.get("billing_cycle_anchor") == "now":
             previous |= _change_items(sim, subscription, params)
         if previous:
             sim.emit("customer.subscription.updated", subscription, previous)
@@ -55,23 +55,7 @@ def cancel_now(sim: Simulator, subscription: Obj, params: Obj) -> None:
         name: value or None for name, value in (params.get("cancellation_details") or {}).items()
     }
     if params.get("prorate"):
-        gone = [
-            Change(
-                item=item,
-                old_price=sim.find("price", item["price"]),
-                old_quantity=item.get("quantity", 0),
-                new_price=None,
-                new_quantity=0,
-            )
-            for item in standing.items_of(sim, subscription)
-        ]
-        parts = prorate(
-            sim,
-            gone,
-            standing.period_of(sim, subscription),
-            sim.now(subscription),
-            subscription["currency"],
-        )
+        parts = give_back(sim, subscription, sim.now(subscription))
         _bill_parts(sim, subscription, parts, at_once=bool(params.get("invoice_now")))
     standing.cancel(sim, subscription, "cancellation_requested", details)
 
@@ -125,7 +109,7 @@ def write_parts(bill: Bill, parts: list[Part], invoice_items: list[str] | None =
 
 
 def _change_items(sim: Simulator, subscription: Obj, params: Obj) -> Obj:
-    wanted = params["items"]
+    wanted = params.get("items") or []
     found = read_changes(sim, subscription, wanted)
     moment = int(params.get("proration_date") or sim.now(subscription))
     period = standing.period_of(sim, subscription)
@@ -136,9 +120,11 @@ def _change_items(sim: Simulator, subscription: Obj, params: Obj) -> Obj:
     restarts = restarts_period(sim, subscription, found, params)
     parts: list[Part] = []
     if behaviour != "none" and not trialing:
-        parts = prorate(sim, found, period, moment, subscription["currency"])
-    if restarts:
-        parts = [part for part in parts if part.amount < 0]
+        parts = (
+            give_back(sim, subscription, moment)
+            if restarts
+            else prorate(sim, subscription, found, moment)
+        )
     _write_items(sim, subscription, found, wanted)
     if restarts and not trialing:
         previous |= _restart(sim, subscription, parts)

@@ -1,0 +1,38 @@
+"""What an organization may still do while it owes: reading and paying always, the rest by access.
+
+DESIGN 1: `restricted` takes no new paid actions, `read_only` is the emergency mode.
+"""
+
+from typing import Any
+
+from django.conf import settings
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from billing.entitlement import store
+from billing.exceptions import AccountLocked, PaymentRequired
+from billing.models import Access
+from orgs.models import Organization
+
+
+def check_write(organization: Organization) -> None:
+    """Raises AccountLocked while the organization is read-only."""
+    if store.current(organization).access == Access.READ_ONLY:
+        raise AccountLocked(
+            _("This workspace is read-only until the open invoice is paid."),
+            **_where_to_pay(organization),
+        )
+
+
+def check_paid_action(organization: Organization) -> None:
+    """Raises AccountLocked or PaymentRequired: nothing new is bought while an invoice is owed."""
+    check_write(organization)
+    if store.current(organization).access == Access.RESTRICTED:
+        raise PaymentRequired(
+            _("Pay the open invoice first; then this works again."), **_where_to_pay(organization)
+        )
+
+
+def _where_to_pay(organization: Organization) -> dict[str, Any]:
+    path = reverse("billing:settings", args=[organization.slug])
+    return {"billing_url": settings.SITE_URL + path}

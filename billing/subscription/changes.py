@@ -1,0 +1,218 @@
+"""Another plan, interval or number of seats for a running subscription, by the catalogue's policy.
+
+At once Stripe prorates (https://docs.stripe.com/billing/subscriptions/prorations); at the end of
+the period a subscription schedule does it, which is shown and can be undone until then.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from billing.entitlement import access
+from billing.exceptions import NothingToChange
+from billing.gateway import stripe_api
+from billing.gateway.stripe_api import Missing
+from billing.models import SubscriptionPlan
+from billing.subscription import holding, preview, quotes, wishes
+from billing.subscription.holding import Holding
+from billing.subscription.quotes import Quote
+from billing.subscription.wishes import Target, Wish
+from orgs import audit
+from orgs.models import Organization, User
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changed:
+    """What was done: `at_once`, or scheduled for `effective_at`."""
+
+    plan: SubscriptionPlan
+    interval: str
+    seats: int
+    at_once: bool
+    effective_at: datetime | None
+
+
+def confirm(organization: Organization, person: User, token: str) -> Changed:
+    """Does what a preview showed, for the price that it showed.
+
+    Raises QuoteExpired when the subscription changed meanwhile; the same quote twice is one change.
+    """
+    quote, basis = quotes.read(organization, token)
+    return _carry_out(organization, person, quote, basis)
+
+
+def change(organization: Organization, person: User, wish: Wish) -> Changed:
+    """Without a preview: at the price of this moment."""
+    held = holding.of(organization)
+    moment = preview.moment_of(organization, held)
+    return _carry_out(organization, person, quotes.fresh(wish, int(moment.timestamp())), None)
+
+
+def keep(organization: Organization, person: User) -> None:
+    """Undoes what is scheduled: another plan, fewer seats, or the end of the subscription.
+
+    Raises NotSubscribed, and NothingToChange when nothing is scheduled.
+    """
+    with transaction.atomic():
+        holding.lock(organization)
+        held = holding.of(organization)
+        schedule, ends_at = held.subscription.scheduled, held.subscription.ends_at
+        if "at" not in schedule and ends_at is None:
+            raise NothingToChange(_("Nothing is scheduled."))
+        release_schedule(held)
+        if ends_at is not None:
+            stripe_api.update_subscription(
+                held.subscription.stripe_id,
+                without_end(held),
+                key=f"keep:{held.subscription.stripe_id}:{int(ends_at.timestamp())}",
+            )
+        audit.record(
+            "billing.change_undone",
+            organization=organization,
+            actor=person,
+            target=held.plan_key,
+            before={"scheduled": schedule or None, "ends_at": _iso(ends_at)},
+        )
+        holding.bring_up_to_date(organization, cause="change undone")
+
+
+def release_schedule(held: Holding) -> None:
+    schedule_id = held.subscription.scheduled.get("schedule")
+    if not schedule_id:
+        return
+    try:
+        stripe_api.release_schedule(schedule_id)
+    except Missing:  # it has turned or was released already
+        return
+
+
+def without_end(held: Holding) -> dict[str, Any]:
+    """The portal may end a subscription by either field; each has its own way back."""
+    if held.subscription.cancel_at_period_end:
+        return {"cancel_at_period_end": False}
+    return {"cancel_at": ""} if held.subscription.cancel_at else {}
+
+
+@transaction.atomic
+def _carry_out(
+    organization: Organization, person: User, quote: Quote, basis: list[Any] | None
+) -> Changed:
+    holding.lock(organization)
+    held = holding.of(organization)
+    try:
+        target = wishes.target_of(organization, held, quote.wish)
+    except NothingToChange:
+        if basis is None or quotes.still_holds(held, basis):
+            raise
+        return _done_already(held)
+    if basis is not None and not quotes.still_holds(held, basis):
+        raise quotes.expired()
+    access.check_paid_action(organization)
+    if target.at_once:
+        _change_now(held, target, quote)
+    else:
+        _schedule(held, target, quote)
+    _record(organization, person, held, target)
+    holding.bring_up_to_date(organization, cause="plan changed")
+    effective_at = None if target.at_once else held.subscription.current_period_end
+    return Changed(
+        plan=target.price.plan,
+        interval=target.price.interval,
+        seats=target.seats,
+        at_once=target.at_once,
+        effective_at=effective_at,
+    )
+
+
+def _done_already(held: Holding) -> Changed:
+    """The second click of a double click."""
+    return Changed(
+        plan=held.price.plan,
+        interval=held.price.interval,
+        seats=held.seats,
+        at_once=True,
+        effective_at=None,
+    )
+
+
+def _change_now(held: Holding, target: Target, quote: Quote) -> None:
+    """A declined card changes nothing: no plan is given that nobody has paid for."""
+    release_schedule(held)
+    behaviour = preview.STRIPES_WORD[target.transition.proration]
+    params: dict[str, Any] = {
+        "items": preview.items_of(held, target),
+        "proration_behavior": behaviour,
+        **without_end(held),
+    }
+    if behaviour != "none":
+        params["proration_date"] = quote.moment
+    if held.subscription.collection_method != "send_invoice":
+        params["payment_behavior"] = "error_if_incomplete"
+    stripe_api.update_subscription(held.subscription.stripe_id, params, key=f"change:{quote.nonce}")
+
+
+def _schedule(held: Holding, target: Target, quote: Quote) -> None:
+    """Two phases: what is, to the end of the period; then what was chosen."""
+    if held.subscription.ends_at is not None:
+        stripe_api.update_subscription(
+            held.subscription.stripe_id, without_end(held), key=f"stay:{quote.nonce}"
+        )
+    schedule = _open_schedule(held, quote)
+    running = schedule["current_phase"] or {}
+    discounts = [{"discount": one["id"]} for one in held.subscription.discounts]
+    shared: dict[str, Any] = {"discounts": discounts} if discounts else {}
+    now = {
+        "items": [_phase_item(item) for item in held.subscription.items],
+        "start_date": running["start_date"],
+        "end_date": running["end_date"],
+        "proration_behavior": "none",
+        **shared,
+    }
+    then = {
+        "items": [
+            {"price": target.price.stripe_price_id, "quantity": target.seats},
+            *(_phase_item(item) for item in held.other_items),
+        ],
+        "duration": {"interval": target.price.interval, "interval_count": 1},
+        "proration_behavior": "none",
+        **shared,
+    }
+    stripe_api.update_schedule(
+        schedule["id"],
+        {"phases": [now, then], "end_behavior": "release", "proration_behavior": "none"},
+        key=f"phases:{quote.nonce}",
+    )
+
+
+def _open_schedule(held: Holding, quote: Quote) -> dict[str, Any]:
+    known = held.subscription.scheduled.get("schedule")
+    if known:
+        return stripe_api.retrieve_schedule(known)
+    return stripe_api.create_schedule(held.subscription.stripe_id, key=f"schedule:{quote.nonce}")
+
+
+def _phase_item(item: dict[str, Any]) -> dict[str, Any]:
+    counted = {} if item["metered"] else {"quantity": item["quantity"]}
+    return {"price": item["price"], **counted}
+
+
+def _record(organization: Organization, person: User, held: Holding, target: Target) -> None:
+    audit.record(
+        "billing.plan_changed" if target.at_once else "billing.change_scheduled",
+        organization=organization,
+        actor=person,
+        target=target.price.plan.key,
+        before=_terms(held.price.plan.key, held.price.interval, held.seats),
+        after=_terms(target.price.plan.key, target.price.interval, target.seats),
+    )
+
+
+def _terms(plan: str, interval: str, seats: int) -> dict[str, Any]:
+    return {"plan": plan, "interval": interval, "seats": seats}
+
+
+def _iso(instant: datetime | None) -> str | None:
+    return instant.isoformat() if instant else None

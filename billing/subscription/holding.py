@@ -1,0 +1,96 @@
+"""What an organization holds at Stripe now, and bringing it up to date after an act of ours."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from billing import catalog
+from billing.exceptions import BillingError, NotSubscribed
+from billing.gateway import locks
+from billing.gateway.webhooks import processing
+from billing.models import BillingAccount, PlanPrice, Subscription
+from orgs.models import Organization
+
+logger = structlog.get_logger(__name__)
+
+# Longer than a worker holds a customer; shorter than people wait for a page.
+_PATIENCE_SECONDS: Final = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holding:
+    """The one standing subscription and the price of ours that it pays, archived or not."""
+
+    subscription: Subscription
+    price: PlanPrice
+
+    @property
+    def plan_key(self) -> str:
+        return self.price.plan.key
+
+    @property
+    def seats(self) -> int:
+        return self.subscription.quantity
+
+    @property
+    def item_id(self) -> str:
+        """Stripe's item that carries the plan."""
+        return str(self._base()["id"])
+
+    @property
+    def other_items(self) -> list[dict[str, Any]]:
+        base = self._base()
+        return [item for item in self.subscription.items if item["id"] != base["id"]]
+
+    def _base(self) -> dict[str, Any]:
+        price = self.price.stripe_price_id
+        found: dict[str, Any] = next(
+            item for item in self.subscription.items if item["price"] == price
+        )
+        return found
+
+
+def of(organization: Organization) -> Holding:
+    """Raises NotSubscribed where nothing stands, or stands on a price of no plan of ours."""
+    standing = organization.subscriptions.standing().order_by("created_at", "stripe_id").first()
+    price = _price_of(standing) if standing is not None else None
+    if standing is None or price is None:
+        raise NotSubscribed(
+            _("This workspace has no subscription to change."), next_action="checkout"
+        )
+    return Holding(subscription=standing, price=price)
+
+
+def _price_of(subscription: Subscription) -> PlanPrice | None:
+    return (
+        PlanPrice.objects.with_stripe_id(subscription.price_id)
+        .filter(plan__catalog=catalog.current().key)
+        .select_related("plan")
+        .first()
+    )
+
+
+def lock(organization: Organization) -> None:
+    """One act at a time, until the transaction ends: the second sees what the first made."""
+    locks.wait_for(f"act:{organization.pk}")
+
+
+def bring_up_to_date(organization: Organization, *, cause: str) -> bool:
+    """After an act: what Stripe now says, under the customer's lock, so that the page is right.
+
+    False when that failed or took too long; the webhooks of the act then do it.
+    """
+    account = BillingAccount.objects.select_related("organization").get(organization=organization)
+    try:
+        with transaction.atomic():
+            if account.stripe_customer_id and not locks.wait_for_customer(
+                account.stripe_customer_id, seconds=_PATIENCE_SECONDS
+            ):
+                return False
+            return processing.resync(account, cause=cause)
+    except BillingError as error:
+        logger.warning("billing.resync_failed", cause=cause, error=error.code)
+        return False
