@@ -68,7 +68,8 @@ def create(demo: DemoEnvironment, supervisor: Supervisor) -> None:
     workshop.invite(samples[0], "member", "Chi Member")
     workshop.service_token()
     workshop.team(Sample(BY_THE_YEAR, samples[0].plan, yearly=True))
-    workshop.fall_into_arrears(Sample(IN_ARREARS, samples[0].plan))
+    if demo.simulator_url:
+        workshop.fall_into_arrears(Sample(IN_ARREARS, samples[0].plan))
     demo.remember(sample_data="complete")
 
 

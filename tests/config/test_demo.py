@@ -15,7 +15,8 @@ from typing import Any
 import httpx
 import pytest
 
-from config.demo import environment
+from config.demo import environment, summary
+from config.demo.progress import Progress
 from config.embedded import BASE_DIR, reset
 from config.embedded.processes import wait_for
 
@@ -206,6 +207,16 @@ def test_data_of_the_simulator_is_not_taken_to_stripe(tmp_path, monkeypatch):
 
     assert process.returncode == 1
     assert "was made for the simulator" in output
+
+
+@pytest.mark.django_db
+def test_with_stripe_itself_the_command_that_delivers_its_events_is_printed(tmp_path, capsys):
+    demo = environment.DemoEnvironment(tmp_path, 8000, 8001, uses_stripe_itself=True)
+
+    summary.show(demo, Progress())
+
+    printed = capsys.readouterr().out
+    assert "stripe listen --forward-to http://127.0.0.1:8000/webhooks/stripe" in printed
 
 
 @contextmanager
