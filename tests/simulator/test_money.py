@@ -489,3 +489,50 @@ def test_void_and_written_off_invoices_are_not_collected(simulator, api, shop, c
     assert voided.status == "void"
     assert len(simulator.events("invoice.marked_uncollectible")) == 1
     assert len(simulator.events("invoice.voided")) == 1
+
+
+@pytest.mark.parametrize(("duration", "lines"), [("forever", [-480, 1200]), ("once", [-480, 1500])])
+def test_a_proration_credits_what_was_paid_and_charges_what_is_due(
+    simulator, shop, customer, bigger, duration, lines
+):
+    api = shop.api
+    coupon = api.v1.coupons.create({"percent_off": 20, "duration": duration})
+    subscription = shop.subscribe(customer, discounts=[{"coupon": coupon.id}])
+    simulator.advance(customer=customer.id, by_seconds=HALF)
+
+    api.v1.subscriptions.update(
+        subscription.id,
+        {
+            "items": [{"id": item_of(subscription), "price": bigger.id}],
+            "proration_behavior": "always_invoice",
+        },
+    )
+
+    (latest, _) = api.v1.invoices.list({"customer": customer.id}).data
+    assert [line.amount for line in latest.lines.data] == lines
+
+
+def test_there_and_back_in_one_moment_costs_nothing(simulator, api, shop, customer, bigger):
+    subscription = shop.subscribe(customer)
+    simulator.advance(customer=customer.id, by_seconds=7 * DAY + 4321)
+
+    for price in (bigger, shop.price):
+        api.v1.subscriptions.update(
+            subscription.id, {"items": [{"id": item_of(subscription), "price": price.id}]}
+        )
+
+    waiting = api.v1.invoice_items.list({"customer": customer.id, "pending": True}).data
+    assert len(waiting) == 4
+    assert sum(item.amount for item in waiting) == 0
+
+
+def test_the_billing_day_can_be_moved_to_today(simulator, api, shop, customer):
+    subscription = shop.subscribe(customer)
+    simulator.advance(customer=customer.id, by_seconds=HALF)
+
+    changed = api.v1.subscriptions.update(
+        subscription.id, {"billing_cycle_anchor": "now", "expand": ["latest_invoice"]}
+    )
+
+    assert [line.amount for line in changed.latest_invoice.lines.data] == [-600, 1200]
+    assert changed["items"].data[0].current_period_start == START + HALF

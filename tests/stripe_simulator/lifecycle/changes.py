@@ -112,7 +112,6 @@ def _change_items(sim: Simulator, subscription: Obj, params: Obj) -> Obj:
     wanted = params.get("items") or []
     found = read_changes(sim, subscription, wanted)
     moment = int(params.get("proration_date") or sim.now(subscription))
-    period = standing.period_of(sim, subscription)
     behaviour = params.get("proration_behavior", "create_prorations")
     trialing = subscription["status"] == "trialing"
     shown = [_shown(item) for item in standing.items_of(sim, subscription)]

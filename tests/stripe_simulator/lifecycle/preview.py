@@ -8,7 +8,7 @@ from typing import Any
 from tests.stripe_simulator.errors import StripeError
 from tests.stripe_simulator.lifecycle import changes, checkout, invoices, standing, subscriptions
 from tests.stripe_simulator.lifecycle.invoices import Bill
-from tests.stripe_simulator.lifecycle.proration import Change, prorate
+from tests.stripe_simulator.lifecycle.proration import Change, give_back, prorate
 from tests.stripe_simulator.lifecycle.subscriptions import Sold
 from tests.stripe_simulator.money import amount_of
 from tests.stripe_simulator.periods import add_interval
@@ -109,19 +109,21 @@ def _preview_change(sim: Simulator, subscription: Obj, details: Obj) -> Bill:
     found = changes.read_changes(sim, subscription, details.get("items") or [])
     behaviour = details.get("proration_behavior", "create_prorations")
     period = standing.period_of(sim, subscription)
+    restarts = changes.restarts_period(sim, subscription, found, details)
     parts = []
     if behaviour != "none" and subscription["status"] != "trialing":
-        parts = prorate(sim, found, period, moment, subscription["currency"])
+        parts = (
+            give_back(sim, subscription, moment)
+            if restarts
+            else prorate(sim, subscription, found, moment)
+        )
     at_once = behaviour == "always_invoice" and bool(parts)
     bill = changes.open_update_bill(
         sim, subscription, "subscription_update" if at_once else "upcoming"
     )
-    restarts = changes.restarts_period(sim, subscription, found, details)
-    if restarts:
-        parts = [part for part in parts if part.amount < 0]
     changes.write_parts(bill, parts)
     if restarts:
-        recurring = _first_price(found)["recurring"]
+        recurring = _first_price(_everything(sim, subscription, found))["recurring"]
         _write_next(sim, subscription, bill, found, (moment, add_interval(moment, recurring)))
     elif not at_once:
         for item in sim.store.where("invoiceitem", customer=subscription["customer"]):
