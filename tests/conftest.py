@@ -1,7 +1,7 @@
 """What every test may lean on: the Stripe simulator as a real process, a clean Redis database."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -49,6 +49,16 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     if left_out := config.stash.get(LEFT_OUT, 0):
         terminalreporter.write_line(f"BROWSER=none left out {left_out} browser tests.", yellow=True)
+    for passed in terminalreporter.stats.get("passed", []):
+        for name, sentence in passed.user_properties:
+            if name == "figure" and passed.when == "call":
+                terminalreporter.write_line(f"figure: {sentence}")
+
+
+@pytest.fixture
+def report(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Takes a measured figure as a sentence, and says it at the end of the run."""
+    return lambda sentence: record_property("figure", sentence)
 
 
 @pytest.fixture(scope="session")
