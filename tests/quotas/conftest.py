@@ -5,15 +5,16 @@ from collections.abc import Iterator
 import pytest
 from redis import Redis
 
+from quotas.api import bearers, naming
 from quotas.engine import counters, lane, refresh
 
 
 @pytest.fixture(autouse=True)
 def _fresh_copies() -> Iterator[None]:
-    """No reading of a former test's organization, and no rest after its Redis outage."""
-    counters.forget_locally()
+    """Nothing this process remembers of a former test: readings, tokens, slugs, an outage."""
+    _forget()
     yield
-    counters.forget_locally()
+    _forget()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -28,3 +29,9 @@ def _lanes_end() -> Iterator[None]:
 def durable(transactional_db: None, redis_server: Redis) -> Redis:
     """The writer's own connection sees what the test made, as in production."""
     return redis_server
+
+
+def _forget() -> None:
+    counters.forget_locally()
+    bearers.forget()
+    naming.forget()

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
-from quotas.api import bearers, naming
+from quotas.api import bearers
 from quotas.models import Balance, ServiceToken, UsageEvent
 from quotas.satellites import issue_token, revoke_token, rotate_token
 from tests.factories.quotas import SatelliteFactory, change_head, limit_of, limited
@@ -21,12 +21,6 @@ FIELDS = {
     "allowed", "reason", "plan", "meter", "used", "held", "limit", "remaining", "overage",
     "resets_at", "upgrade_url", "enforcement",
 }  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def _nothing_known():
-    bearers.forget()
-    naming.forget()
 
 
 @pytest.fixture(params=["django", "hot path"])

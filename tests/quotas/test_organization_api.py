@@ -9,7 +9,6 @@ from billing import catalog
 from billing.catalog.apply import apply
 from billing.entitlement import store
 from billing.models import Grant, Source
-from quotas.api import bearers
 from quotas.engine import enforcement
 from quotas.satellites import issue_token
 from tests.factories.orgs import OrganizationFactory, api_token_for, member_of
@@ -27,7 +26,6 @@ def organization():
 
 @pytest.fixture
 def client():
-    bearers.forget()
     _token, secret = issue_token(SatelliteFactory.create())
     return SatelliteClient(secret, front=True)
 

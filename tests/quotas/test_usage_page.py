@@ -10,7 +10,6 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from billing.entitlement import store
 from orgs.models import AuditEntry, Membership, Role
 from quotas.engine import enforcement
 from quotas.models import AlertSetting, UsageControl, UsageLimit
@@ -278,8 +277,9 @@ def test_before_anything_is_used_the_page_says_so(team):
 
 def test_the_page_speaks_vietnamese(team):
     use(team, 42_180)
-    client = Client(headers={"accept-language": "vi"})
+    client = Client()
     client.force_login(owner_of(team))
+    client.post("/preferences/language/", {"language": "vi"})
 
     html = client.get(reverse("quotas:usage", kwargs={"slug": team.slug})).content.decode()
 
