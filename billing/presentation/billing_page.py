@@ -6,6 +6,7 @@ from django.utils import timezone
 
 from billing import catalog
 from billing.entitlement import store
+from billing.gateway import stripe_api
 from billing.models import BillingAccount, EffectivePlan, Source, Subscription, SubscriptionPlan
 from billing.presentation import invoices, matrix, overview
 from billing.presentation.buttons import Standing, Terms
@@ -16,6 +17,7 @@ _TRIED = (Source.TRIAL, Source.PILOT, Source.BETA)
 
 @dataclass(frozen=True, kw_only=True)
 class BillingPage:
+    is_set_up: bool
     overview: overview.Overview
     matrix: matrix.Matrix
     invoices: list[invoices.Row]
@@ -26,6 +28,7 @@ def of(organization: Organization, wanted: Terms) -> BillingPage:
     account = BillingAccount.objects.filter(organization=organization).first()
     with timezone.override(organization.time_zone):
         return BillingPage(
+            is_set_up=stripe_api.is_configured(),
             overview=overview.of(effective, account),
             matrix=_matrix(effective, account, wanted),
             invoices=invoices.newest(organization),
@@ -51,6 +54,7 @@ def _standing(effective: EffectivePlan, account: BillingAccount | None) -> Stand
     pays = effective.source == Source.STRIPE
     return Standing(
         kind=effective.organization.kind,
+        sells=stripe_api.is_configured(),
         plan_key=effective.plan.key,
         subscribed=live.exclude(status="incomplete").exists(),
         ending=pays and effective.ends_at is not None,

@@ -20,6 +20,7 @@ class Standing:
     """What an organization has now, as far as it decides what a button may offer."""
 
     kind: str  # of the organization: some plans are for teams alone
+    sells: bool  # this installation is connected to Stripe
     plan_key: str
     subscribed: bool  # a live subscription: changes go through Stripe's portal, not Checkout
     ending: bool
@@ -63,6 +64,8 @@ def _button_to_free(plan: SubscriptionPlan, standing: Standing) -> Button:
 
 
 def _button_to_paid(catalog: Catalog, plan: SubscriptionPlan, standing: Standing) -> Button:
+    if not standing.sells:
+        return Button(kind="none", label=_("Not for sale yet"))
     if plan.key == standing.plan_key:
         label = _("Subscribe to %(plan)s") % {"plan": plan.name}
         return Button(kind="checkout", label=label, primary=True)

@@ -10,7 +10,13 @@ from django.urls import reverse
 from billing.models import Invoice
 from orgs.models import Role
 from tests.billing import selling
-from tests.factories.orgs import OrganizationFactory, UserFactory, member_of, owner_of
+from tests.factories.orgs import (
+    OrganizationFactory,
+    UserFactory,
+    member_of,
+    owner_of,
+    personal_organization,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -53,7 +59,7 @@ def test_a_free_organization_is_offered_the_upgrade(owner):
 def test_the_upgrade_button_posts_the_terms_that_are_shown(owner):
     html = owner.get(at("settings"), {"interval": "year", "currency": "vnd"}).content.decode()
 
-    form = re.search(rf'<form[^>]*action="{at("checkout")}".*?</form>', html, flags=re.DOTALL)[0]
+    [form] = re.findall(rf'<form[^>]*action="{at("checkout")}".*?</form>', html, flags=re.DOTALL)
     fields = dict(re.findall(r'name="(\w+)"[^>]*value="([^"]*)"', form))
     assert fields["tier"] == "pro"
     assert (fields["interval"], fields["currency"]) == ("year", "vnd")
@@ -127,12 +133,23 @@ def test_a_customer_who_has_paid_in_one_currency_is_offered_no_other(owner, team
 def test_a_plan_for_teams_alone_is_not_shown_to_a_personal_organization(client):
     person = UserFactory.create()
     client.force_login(person)
-    slug = person.current_organization.slug
+    slug = personal_organization(person).slug
 
     text = text_of(client.get(at("settings", slug=slug)))
 
     assert "Upgrade to Pro" in text
     assert "Talk to sales" not in text
+
+
+def test_a_server_without_stripe_says_so_and_sells_nothing(owner, settings):
+    settings.STRIPE_SECRET_KEY = ""
+
+    response = owner.get(at("settings"))
+
+    text = text_of(response)
+    assert "Billing is not set up on this server" in text
+    assert "Not for sale yet" in text
+    assert at("checkout") not in response.content.decode()
 
 
 def test_an_invoice_says_what_became_of_it(owner, team):

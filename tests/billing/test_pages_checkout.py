@@ -59,7 +59,7 @@ def test_stripe_being_away_is_a_page_that_offers_the_same_order_again(owner):
     assert response.status_code == 503
     assert response["Retry-After"] == "30"
     assert "no-store" in response["Cache-Control"]
-    form = re.search(rf'<form[^>]*action="{at("checkout")}".*?</form>', html, flags=re.DOTALL)[0]
+    [form] = re.findall(rf'<form[^>]*action="{at("checkout")}".*?</form>', html, flags=re.DOTALL)
     fields = dict(re.findall(r'name="(\w+)" value="([^"]*)"', form))
     assert ORDER.items() <= fields.items()
     assert "Nothing was charged" in html

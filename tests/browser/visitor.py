@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from axe_playwright_python.sync_playwright import Axe
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 
 from tests.factories.orgs import PASSWORD
 
@@ -18,7 +18,7 @@ class Visitor:
     def __init__(self, page):
         self.page = page
         self.axe = Axe()
-        self.complaints = []
+        self.complaints: list[str] = []
         page.set_viewport_size(DESKTOP)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("console", self._listen)
