@@ -256,3 +256,38 @@ def test_a_finished_or_expired_page_says_so(simulator, browser, api, shop):
 
 def httpx_join(base, path):
     return "/".join(base.split("/")[:3]) + path
+
+
+def test_a_trial_can_begin_without_a_card(simulator, api, shop):
+    customer = shop.customer()
+    session = shop.session(
+        customer,
+        payment_method_collection="if_required",
+        subscription_data={
+            "trial_period_days": 7,
+            "trial_settings": {"end_behavior": {"missing_payment_method": "cancel"}},
+        },
+    )
+
+    answer = simulator.complete_checkout(session.id)
+    simulator.advance(customer=customer.id, by_seconds=8 * 86_400)
+
+    ended = api.v1.subscriptions.retrieve(answer["subscription"])
+    assert (ended.status, ended.default_payment_method) == ("canceled", None)
+
+
+def test_a_promotion_code_can_ask_for_a_minimum(simulator, api, shop):
+    coupon = api.v1.coupons.create({"percent_off": 20, "duration": "once"})
+    api.v1.promotion_codes.create(
+        {
+            "code": "BIG",
+            "promotion": {"type": "coupon", "coupon": coupon.id},
+            "restrictions": {"minimum_amount": 5000, "minimum_amount_currency": "usd"},
+        }
+    )
+    session = shop.session(shop.customer(), allow_promotion_codes=True)
+
+    with pytest.raises(Refused, match="minimum amount"):
+        simulator.complete_checkout(session.id, promotion_code="BIG")
+
+    assert api.v1.checkout.sessions.retrieve(session.id).status == "open"

@@ -536,3 +536,68 @@ def test_the_billing_day_can_be_moved_to_today(simulator, api, shop, customer):
 
     assert [line.amount for line in changed.latest_invoice.lines.data] == [-600, 1200]
     assert changed["items"].data[0].current_period_start == START + HALF
+
+
+def test_an_upgrade_that_must_be_paid_changes_nothing_when_it_is_not(
+    simulator, api, shop, customer, bigger
+):
+    subscription = shop.subscribe(customer)
+    simulator.set_card(customer.id, "decline")
+    since = len(simulator.events())
+
+    with pytest.raises(stripe.CardError, match="declined"):
+        api.v1.subscriptions.update(
+            subscription.id,
+            {
+                "items": [{"id": item_of(subscription), "price": bigger.id}],
+                "proration_behavior": "always_invoice",
+                "payment_behavior": "error_if_incomplete",
+            },
+        )
+
+    kept = api.v1.subscriptions.retrieve(subscription.id)
+    assert kept["items"].data[0].price.id == shop.price.id
+    assert len(api.v1.invoices.list({"customer": customer.id}).data) == 1
+    assert len(simulator.events()) == since
+
+
+def test_a_schedule_keeps_others_from_ending_its_subscription(api, shop, customer):
+    subscription = shop.subscribe(customer)
+    schedule = api.v1.subscription_schedules.create({"from_subscription": subscription.id})
+
+    with pytest.raises(stripe.InvalidRequestError, match="managed by the subscription schedule"):
+        api.v1.subscriptions.update(subscription.id, {"cancel_at_period_end": True})
+
+    api.v1.subscriptions.cancel(subscription.id)
+    assert api.v1.subscription_schedules.retrieve(schedule.id).status == "canceled"
+
+
+@pytest.mark.parametrize(("carried", "total"), [(True, 1080), (False, 1200)])
+def test_a_phase_brings_its_own_discounts(simulator, shop, customer, carried, total):
+    api = shop.api
+    coupon = api.v1.coupons.create({"percent_off": 10, "duration": "forever"})
+    subscription = shop.subscribe(customer, discounts=[{"coupon": coupon.id}])
+    schedule = api.v1.subscription_schedules.create({"from_subscription": subscription.id})
+    now = schedule.phases[0]
+    then = {"items": [{"price": shop.price.id}]}
+    if carried:
+        then["discounts"] = [{"discount": subscription.discounts[0]}]
+    api.v1.subscription_schedules.update(
+        schedule.id,
+        {
+            "phases": [
+                {
+                    "items": [{"price": shop.price.id}],
+                    "start_date": now.start_date,
+                    "end_date": now.end_date,
+                    "discounts": [{"discount": subscription.discounts[0]}],
+                },
+                then,
+            ]
+        },
+    )
+
+    simulator.advance(customer=customer.id, to=now.end_date + 2 * HOUR)
+
+    (renewal, _) = api.v1.invoices.list({"customer": customer.id}).data
+    assert renewal.total == total

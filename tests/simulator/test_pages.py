@@ -241,3 +241,28 @@ def test_no_page_has_a_barrier(simulator, shop, customer, scheme):
         chrome.close()
 
     assert found == dict.fromkeys(addresses, 0)
+
+
+def test_a_portal_that_cancels_by_date_sets_no_flag(simulator, shop, customer, browser):
+    simulator.options(portal_cancels_by_date=True)
+    subscription = shop.subscribe(customer)
+    url = portal(shop.api, customer)
+
+    browser.post(url, data={"act": "cancel", "subscription": subscription.id})
+
+    ending = shop.api.v1.subscriptions.retrieve(subscription.id)
+    assert not ending.cancel_at_period_end
+    assert ending.cancel_at == ending["items"].data[0].current_period_end
+    simulator.advance(customer=customer.id, by_seconds=32 * 86_400)
+    assert shop.api.v1.subscriptions.retrieve(subscription.id).status == "canceled"
+
+
+def test_a_credit_note_can_be_read(api, shop, customer, browser):
+    subscription = shop.subscribe(customer)
+    note = api.v1.credit_notes.create({"invoice": subscription.latest_invoice, "amount": 500})
+
+    answer = browser.get(note.pdf)
+
+    text = pypdf.PdfReader(io.BytesIO(answer.content)).pages[0].extract_text()
+    assert "Credit note" in text
+    assert "-$5.00" in text

@@ -41,6 +41,7 @@ DEFAULT_OPTIONS: Obj = {
     "dunning_days": [3, 5, 7],
     "dunning_exhausted": "cancel",
     "upcoming_days": 7,
+    "portal_cancels_by_date": False,
 }
 
 

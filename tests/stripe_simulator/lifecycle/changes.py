@@ -24,12 +24,16 @@ def update(sim: Simulator, subscription: Obj, params: Obj) -> None:
     if subscription["status"] in standing.ENDED:
         _update_ended(sim, subscription, params)
         return
+    if params.get("payment_behavior") == "pending_if_incomplete":
+        raise StripeError(
+            "The simulator has not built pending updates.", status=501, param="payment_behavior"
+        )
     before = subscription["latest_invoice"]
     with sim.sequence(CHANGE_INVOICED):
         previous = assign(subscription, params, *PLAIN)
         previous |= _set_end(sim, subscription, params)
         previous |= _set_settings(subscription, params)
-        previous |= _set_discounts(sim, subscription, params)
+        previous |= set_discounts(sim, subscription, params)
         previous |= _set_trial(sim, subscription, params)
         if params.get("items") or params.get("billing_cycle_anchor") == "now":
             previous |= _change_items(sim, subscription, params)
@@ -43,6 +47,9 @@ def _refuse_unpaid(sim: Simulator, subscription: Obj, before: str | None) -> Non
     """The invoice of this very change is open after its attempt: undo all of it."""
     invoice = sim.store.get("invoice", subscription["latest_invoice"] or "")
     if invoice is None or invoice["id"] == before or invoice["status"] != "open":
+        return
+    intent = collection.intent_of(sim, invoice)
+    if intent is not None and intent["status"] == "processing":
         return
     refusal = verdict_of(sim, collection.method_for(sim, invoice)).refusal()
     refusal.keeps_changes = False
@@ -116,6 +123,7 @@ def _change_items(sim: Simulator, subscription: Obj, params: Obj) -> Obj:
     trialing = subscription["status"] == "trialing"
     shown = [_shown(item) for item in standing.items_of(sim, subscription)]
     previous: Obj = {"items": {"object": "list", "data": shown}}
+    latest = subscription["latest_invoice"]
     restarts = restarts_period(sim, subscription, found, params)
     parts: list[Part] = []
     if behaviour != "none" and not trialing:
@@ -129,6 +137,8 @@ def _change_items(sim: Simulator, subscription: Obj, params: Obj) -> Obj:
         previous |= _restart(sim, subscription, parts)
     else:
         _bill_parts(sim, subscription, parts, at_once=behaviour == "always_invoice")
+    if subscription["latest_invoice"] != latest:
+        previous["latest_invoice"] = latest
     return previous
 
 
@@ -269,6 +279,12 @@ def _invoice_item(sim: Simulator, subscription: Obj, part: Part) -> Obj:
 
 def _set_end(sim: Simulator, subscription: Obj, params: Obj) -> Obj:
     """cancel_at_period_end, cancel_at and taking either back."""
+    if subscription["schedule"] and {"cancel_at", "cancel_at_period_end"} & set(params):
+        raise StripeError(
+            f"The subscription is managed by the subscription schedule "
+            f"`{subscription['schedule']}`, and updating any cancelation behavior directly is not "
+            "allowed. Please update the schedule instead."
+        )
     moment = sim.now(subscription)
     wanted: Obj = {}
     if "cancel_at_period_end" in params:
@@ -322,7 +338,7 @@ def _set_settings(subscription: Obj, params: Obj) -> Obj:
     return previous
 
 
-def _set_discounts(sim: Simulator, subscription: Obj, params: Obj) -> Obj:
+def set_discounts(sim: Simulator, subscription: Obj, params: Obj) -> Obj:
     if "discounts" not in params:
         return {}
     before = list(subscription["discounts"])

@@ -113,9 +113,21 @@ def apply_promotion(sim: Simulator, session: Obj, code: str) -> None:
     if not session["allow_promotion_codes"]:
         raise StripeError("Promotion codes are not allowed on this session.")
     promotion = discounts.promotion_by_code(sim, code, session["customer"])
+    _check_minimum(session, promotion)
     session["_sim"]["discounts"] = [{"promotion_code": promotion["id"]}]
     session["discounts"] = [{"coupon": None, "promotion_code": promotion["id"]}]
     refresh_totals(sim, session)
+
+
+def _check_minimum(session: Obj, promotion: Obj) -> None:
+    least = promotion["restrictions"]["minimum_amount"]
+    currency = promotion["restrictions"]["minimum_amount_currency"]
+    if least and (currency != session["currency"] or session["amount_subtotal"] < least):
+        raise StripeError(
+            "This promotion code cannot be redeemed because the order is below its minimum amount.",
+            code="promotion_code_invalid",
+            param="promotion_code",
+        )
 
 
 def expire(sim: Simulator, session: Obj) -> None:

@@ -39,7 +39,8 @@ def from_subscription(sim: Simulator, subscription: Obj, params: Obj) -> Obj:
         {"price": item["price"], "quantity": item.get("quantity")}
         for item in standing.items_of(sim, subscription)
     ]
-    schedule["phases"] = [_phase(subscription["currency"], items, begin, end, {})]
+    now = {"discounts": [{"discount": key} for key in subscription["discounts"]]}
+    schedule["phases"] = [_phase(subscription["currency"], items, begin, end, now)]
     schedule["current_phase"] = {"start_date": begin, "end_date": end}
     schedule["_sim"] = {"applied": begin}
     subscription["schedule"] = schedule["id"]
@@ -154,6 +155,8 @@ def _apply(sim: Simulator, subscription: Obj, phase: Obj) -> None:
         changes.replace_items(sim, subscription, wanted)
     else:
         changes.update(sim, subscription, asked)
+    # A phase brings its own discounts; without any, the subscription loses those it had.
+    changes.set_discounts(sim, subscription, {"discounts": phase["discounts"]})
     if phase["metadata"]:
         subscription["metadata"] |= phase["metadata"]
 
@@ -171,7 +174,10 @@ def _phase(currency: str, items: list[Obj], start: int, end: int, sent: Obj) -> 
         "add_invoice_items": [],
         "currency": currency,
         "default_tax_rates": [],
-        "discounts": [],
+        "discounts": [
+            {"coupon": None, "discount": None, "promotion_code": None, **one}
+            for one in sent.get("discounts") or []
+        ],
         "end_date": end,
         "items": [_phase_item(item) for item in items],
         "metadata": metadata_of(sent),

@@ -43,7 +43,21 @@ def cancel(
             invoice["auto_advance"] = False
             invoice["next_payment_attempt"] = None
             invoice["automatically_finalizes_at"] = None
+    _end_schedule(sim, subscription)
     sim.emit("customer.subscription.deleted", subscription)
+
+
+def _end_schedule(sim: Simulator, subscription: Obj) -> None:
+    """A schedule has nothing left to change."""
+    schedule = sim.store.get("subscription_schedule", subscription["schedule"] or "")
+    if schedule and schedule["status"] == "active":
+        schedule |= {
+            "status": "canceled",
+            "canceled_at": sim.now(subscription),
+            "current_phase": None,
+        }
+        subscription["schedule"] = None
+        sim.emit("subscription_schedule.canceled", schedule)
 
 
 def items_of(sim: Simulator, subscription: Obj) -> list[Obj]:

@@ -35,6 +35,27 @@ def document(sim: Simulator, visit: Visit) -> Response:
     )
 
 
+def credit_note(sim: Simulator, visit: Visit) -> Response:
+    """A credit note in the same form, with what it takes off."""
+    note = sim.find("credit_note", visit.path["note"])
+    invoice = sim.find("invoice", note["invoice"])
+    currency = note["currency"]
+    lines = [
+        {
+            "text": line["description"] or "",
+            "period": "",
+            "quantity": line["quantity"] or 1,
+            "amount": written(-line["amount"], currency),
+        }
+        for line in note["lines"]["data"]
+    ]
+    sums = [("Of invoice", str(invoice["number"])), ("Credited", written(-note["total"], currency))]
+    paper = {**invoice, "number": note["number"], "status": note["status"], "due_date": None}
+    return Response(
+        invoice_pdf(paper, lines, sums, title="Credit note"), media_type="application/pdf"
+    )
+
+
 def receipt(sim: Simulator, visit: Visit) -> Response:
     charge = sim.find("charge", visit.path["charge"])
     amount = written(charge["amount"], charge["currency"])

@@ -15,26 +15,28 @@ WIDTHS = (96, 44, 14, 36)
 LINE = 6
 
 
-def invoice_pdf(invoice: Obj, rows: list[Obj], totals: list[tuple[str, str]]) -> bytes:
+def invoice_pdf(
+    invoice: Obj, rows: list[Obj], totals: list[tuple[str, str]], *, title: str = "Invoice"
+) -> bytes:
     paper = FPDF(format="A4")
     paper.add_font("Roboto", "", FONTS / "Roboto-Regular.ttf")
     paper.add_font("Roboto", "B", FONTS / "Roboto-Bold.ttf")
     paper.set_margin(10)
-    paper.set_title(f"Invoice {invoice['number']}")
+    paper.set_title(f"{title} {invoice['number']}")
     paper.set_creation_date(moment(invoice["created"]))
     paper.add_page()
-    _head(paper, invoice)
+    _head(paper, invoice, title)
     _table(paper, rows)
     for name, amount in totals:
-        paper.set_font("Roboto", "B" if name == "Amount due" else "", 10)
+        paper.set_font("Roboto", "B" if name in {"Amount due", "Credited"} else "", 10)
         _cells(paper, ("", "", name, amount), (WIDTHS[0], WIDTHS[1] - 20, 34, WIDTHS[3]))
     _foot(paper, invoice)
     return bytes(paper.output())
 
 
-def _head(paper: FPDF, invoice: Obj) -> None:
+def _head(paper: FPDF, invoice: Obj, title: str) -> None:
     paper.set_font("Roboto", "B", 18)
-    _line(paper, "Invoice", 10)
+    _line(paper, title, 10)
     paper.set_font("Roboto", "", 10)
     address = invoice["customer_address"] or {}
     place = ", ".join(

@@ -86,9 +86,12 @@ def _cancel(sim: Simulator, session: Obj, form: dict[str, str]) -> None:
         prorate = feature["proration_behavior"] != "none"
         asked = {"prorate": prorate, "cancellation_details": sent}
         changes.cancel_now(sim, subscription, asked)
-    else:
-        asked = {"cancel_at_period_end": True, "cancellation_details": sent}
-        changes.update(sim, subscription, asked)
+        return
+    # Stripe's portal was seen to set the date instead of the flag.
+    end = standing.period_of(sim, subscription)[1]
+    by_date = sim.options["portal_cancels_by_date"]
+    ending = {"cancel_at": end} if by_date else {"cancel_at_period_end": True}
+    changes.update(sim, subscription, {**ending, "cancellation_details": sent})
 
 
 def _renew(sim: Simulator, session: Obj, form: dict[str, str]) -> None:
