@@ -42,8 +42,8 @@ reset: $(INSTALLED) ## Drop the demo's data, and the tests' databases
 	@$(BIN)/python -m config.reset
 
 .PHONY: test
-test: $(INSTALLED) browser ## Run every test, with coverage; BROWSER=none leaves the browser out
-	@$(BIN)/pytest --create-db -n $(WORKERS) --dist loadgroup --cov --cov-report=term $(PYTEST)
+test: $(INSTALLED) browser ## Run every test, with coverage; BROWSER=none leaves the browser out, ARGS go to pytest
+	@$(BIN)/pytest --create-db -n $(WORKERS) --dist loadgroup --cov --cov-report=term $(ARGS)
 
 .PHONY: check
 check: lint templates types production migrations ## Run every check that is not a test; -k for all that fail
