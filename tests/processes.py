@@ -50,12 +50,11 @@ def running(*command: str, **changes: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @contextmanager
-def worker(concurrency: int = 2, **changes: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A Celery worker, as the demo starts it."""
+def worker(**changes: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A Celery worker of two processes, as the demo starts it."""
     quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat")
     celery = (sys.executable, "-m", "celery", "--app", "config.celery:app", "--quiet")
-    size = ("--concurrency", str(concurrency))
-    with running(*celery, "worker", *size, *quiet, **changes) as process:
+    with running(*celery, "worker", "--concurrency", "2", *quiet, **changes) as process:
         yield process
 
 
