@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.urls import reverse
+from django.utils import translation
 
 from billing.models import Access, BillingAccount
 from billing.presentation.formats import time_left
@@ -133,4 +134,7 @@ def test_beta_names_the_reason_to_system_admins_alone(client, team):
     ],
 )
 def test_a_countdown_is_never_rounded_up(seconds, words):
-    assert time_left(NOW + timedelta(seconds=seconds), NOW) == words
+    with translation.override("en"):
+        left = time_left(NOW + timedelta(seconds=seconds), NOW)
+
+    assert left == words

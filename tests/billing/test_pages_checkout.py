@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from billing.models import BillingAccount, CheckoutIntent
 from billing.presentation import return_page
@@ -184,7 +184,8 @@ def test_a_payment_that_is_on_is_announced_without_asking_again(owner, team):
 def test_every_other_end_of_a_session_has_its_own_words(state, sentence):
     visit = return_page.Visit(slug="ha-long", session_id="cs_1", asked=0, support="mailto:a@b.c")
 
-    outcome = return_page.of(Settled(state=state, plan=selling.plan("pro")), visit)
+    with translation.override("en"):
+        outcome = return_page.of(Settled(state=state, plan=selling.plan("pro")), visit)
 
     assert sentence in f"{outcome.title} {outcome.text}"
     assert not outcome.poll_url
