@@ -6,11 +6,15 @@ class QuotasConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from django.db.models.signals import post_migrate
+
         from billing import ports
         from orgs.ports import bind_seats
+        from quotas.engine.install import install
         from quotas.port import Usage
         from quotas.reaction import alerts, receivers  # noqa: F401  importing them connects them
         from quotas.seats import PlanSeats
 
+        post_migrate.connect(install, sender=self)
         ports.bind_usage(Usage())
         bind_seats(PlanSeats())

@@ -161,6 +161,23 @@ def forget_locally() -> None:
     _local.rests_until = 0.0
 
 
+def stored(organization: UUID) -> dict[tuple[str, str], Reading]:
+    """Everything readable that Redis holds, by meter and member: for reconciliation."""
+    try:
+        found = client().hgetall(_key(organization))
+    except RedisError:
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    readings = {}
+    for field, raw in found.items():
+        reading = _parsed(raw, found.get(_FLOOR.encode()))
+        if reading is not None:
+            meter, _bar, member = field.decode().partition("|")
+            readings[meter, member] = reading
+    return readings
+
+
 def _from_redis(organization: UUID, meter: str, member: str) -> Iterator[tuple[Place, Reading]]:
     if time.monotonic() < _local.rests_until:
         return

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -30,6 +30,8 @@ from quotas.models import (
     UsageControl,
     UsageLimit,
 )
+
+VOID = datetime(1970, 1, 1, tzinfo=UTC)
 
 _KEY = ("organization", "meter")
 # The invoices that open a period; a paid one-off or proration resets nothing (B23).
@@ -283,6 +285,9 @@ def _frozen_at(organization: Organization) -> datetime | None:
 
 
 def _valid_until(terms: _Terms) -> datetime | None:
+    """A closed organization's verdicts are void: every decision asks again, and finds none."""
+    if terms.organization.closed_at is not None:
+        return VOID
     return min(_later_instants(terms), default=None)
 
 

@@ -10,7 +10,7 @@ from billing.entitlement.store import current
 from billing.models import BillingAccount, EffectivePlan
 from billing.signals import entitlement_changed, invoices_copied
 from orgs.models import Organization
-from orgs.signals import member_adding
+from orgs.signals import member_adding, organization_closed
 from quotas.engine import counters, limits, members
 from quotas.exceptions import QuotaExceeded
 from quotas.models import PeriodRule, QuotaHead, UsageLimit
@@ -45,6 +45,13 @@ def on_invoices_copied(sender: Any, organization: Organization, **kwargs: Any) -
     rolls = UsageLimit.objects.filter(organization=organization, period_rule=PeriodRule.PAID)
     if rolls.exists():
         limits.derive(organization, current(organization))
+
+
+@receiver(organization_closed)
+def on_organization_closed(sender: Any, organization: Organization, **kwargs: Any) -> None:
+    """From now on satellites find no such organization."""
+    QuotaHead.objects.filter(organization=organization).update(valid_until=limits.VOID)
+    counters.forget_after_commit(organization.pk)
 
 
 @receiver(member_adding)

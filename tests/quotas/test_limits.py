@@ -13,6 +13,7 @@ from billing.catalog.apply import apply
 from billing.entitlement import store
 from billing.models import BillingAccount, Grant, Source
 from orgs import members as people
+from orgs import organizations
 from orgs.exceptions import OrganizationNotFound
 from quotas.engine import enforcement, limits, members
 from quotas.exceptions import QuotaExceeded
@@ -250,3 +251,18 @@ def test_two_people_at_the_last_seat_one_wins():
     assert sorted(outcomes) == ["accepted", "refused"]
     assert organization.memberships.count() == 5
     assert owner_of(organization) == owner
+
+
+@pytest.mark.usefixtures("on_sale")
+def test_a_closed_organization_is_not_found_by_any_decision():
+    organization = OrganizationFactory.create()
+    enforcement.consume(organization, "storage", 5, idempotency_key="before")
+
+    organizations.close(organization, actor=owner_of(organization))
+
+    with pytest.raises(OrganizationNotFound):
+        enforcement.check(organization, "storage")
+    with pytest.raises(OrganizationNotFound):
+        enforcement.consume(organization, "storage", 5, idempotency_key="after")
+    with pytest.raises(OrganizationNotFound):
+        enforcement.release(organization, idempotency_key="nothing")

@@ -84,7 +84,7 @@ BEGIN
         WHERE organization_id = p_org AND satellite_id = p_satellite AND key = p_key
           AND month = ANY (months) AND verb IN ('consume', 'record');
         IF lines = 0 THEN
-            outcome := 'key_gone';
+            outcome := CASE WHEN head.valid_until <= moment THEN 'rederive' ELSE 'key_gone' END;
             RETURN NEXT;
             RETURN;
         END IF;
