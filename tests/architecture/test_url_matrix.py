@@ -8,6 +8,7 @@ import pytest
 from allauth.mfa.models import Authenticator
 from django.db.models import QuerySet
 
+from billing.models import Access, EffectivePlan
 from orgs import capabilities, tokens
 from orgs.models import Role
 from quotas import satellites
@@ -291,6 +292,37 @@ def test_a_page_takes_no_token(world):
             ask.expect(302, method, route, world.samples)
 
     assert not ask.complaints, ask.report
+
+
+# --- While locked -----------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_a_locked_organization_writes_only_what_its_rules_leave_open(world):
+    EffectivePlan.objects.filter(organization=world.own).update(access=Access.READ_ONLY)
+    ask = Ask(world.client("owner"))
+
+    for route, rule, method in ruled(*ORGANIZATIONS):
+        open_now = method in SAFE or rule.when_locked
+        status = rule.answers[method] if open_now else 403
+        ask.expect(status, method, route, samples_of(world, "owner", route))
+
+    assert not ask.complaints, ask.report
+
+
+@pytest.mark.django_db
+def test_what_the_lock_refuses_says_so(world):
+    EffectivePlan.objects.filter(organization=world.own).update(access=Access.READ_ONLY)
+    client = world.client("owner")
+
+    page = client.post(f"/o/{world.own.slug}/settings/members/invite/")
+    call = client.post(
+        "/api/v1/billing/keep", {"organization": world.own.slug}, content_type="application/json"
+    )
+
+    assert 'data-code="account_locked"' in page.content.decode()
+    assert call.json()["code"] == "account_locked"
+    assert call["Content-Type"] == "application/problem+json"
 
 
 # --- What reading may do ----------------------------------------------------------------------

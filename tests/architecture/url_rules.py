@@ -81,6 +81,14 @@ def satellite(method: str, **body: Any) -> Rule:
     return Rule(who=Who.SATELLITE, answers={method: 200}, body=body)
 
 
+def owners_call(status: int, **more: Any) -> Rule:
+    """An owners' verb of the API; the world has no subscription, so most answer 409."""
+    closed: dict[str, Any] = {"when_locked": False, "stripe": True}
+    return Rule(
+        who=Who.CALLER, answers={"POST": status}, writes=May.BILLING_MANAGE, **(closed | more)
+    )
+
+
 ORDER = {"tier": "pro", "interval": "month", "currency": "usd", "seats": 1}
 NAMELESS = {"name": ""}
 PRO = {"tier": "pro", "seats": 1}
@@ -101,6 +109,12 @@ RULES: dict[str, Rule] = {
     "api/subscriptions/upgrade": Rule(
         who=Who.CALLER, answers={"POST": 200}, writes=May.BILLING_MANAGE, body=PRO, stripe=True
     ),
+    "api/v1/billing/preview": owners_call(409, when_locked=True),
+    "api/v1/billing/change": owners_call(409),
+    "api/v1/billing/cancel": owners_call(409, when_locked=True),
+    "api/v1/billing/keep": owners_call(409),
+    "api/v1/billing/promo": owners_call(409, body={"code": "LAUNCH20"}),
+    "api/v1/billing/trial": owners_call(200, body={"tier": "pro"}),
     "api/v1/billing/portal": Rule(
         who=Who.CALLER, answers={"POST": 200}, writes=May.BILLING_MANAGE, stripe=True
     ),
@@ -173,6 +187,27 @@ RULES: dict[str, Rule] = {
     "o/<slug:slug>/settings/billing/checkout/": act(
         May.BILLING_MANAGE, 303, body=ORDER, stripe=True, when_locked=True
     ),
+    "o/<slug:slug>/settings/billing/change/": Rule(
+        who=Who.MEMBER,
+        answers={"GET": 303, "POST": 303},
+        reads=May.BILLING_MANAGE,
+        writes=May.BILLING_MANAGE,
+        when_locked=False,
+        stripe=True,
+    ),
+    "o/<slug:slug>/settings/billing/keep/": act(May.BILLING_MANAGE, 303),
+    "o/<slug:slug>/settings/billing/cancel/": Rule(
+        who=Who.MEMBER,
+        answers={"GET": 303, "POST": 303},
+        reads=May.BILLING_MANAGE,
+        writes=May.BILLING_MANAGE,
+        stripe=True,
+    ),
+    "o/<slug:slug>/settings/billing/promo/": act(May.BILLING_MANAGE, 303, stripe=True),
+    "o/<slug:slug>/settings/billing/trial/": act(May.BILLING_MANAGE, 303, body={"tier": "pro"}),
+    "o/<slug:slug>/settings/billing/notify-owner/": act(
+        May.ORGANIZATION_VIEW, 303, when_locked=True
+    ),
     "o/<slug:slug>/settings/billing/portal/": act(
         May.BILLING_MANAGE, 303, stripe=True, when_locked=True
     ),
@@ -186,8 +221,8 @@ RULES: dict[str, Rule] = {
     "o/<slug:slug>/settings/usage/": page(May.USAGE_VIEW_OWN),
     "o/<slug:slug>/settings/usage/meters/": page(May.USAGE_VIEW_OWN),
     "o/<slug:slug>/settings/usage.csv": page(May.USAGE_VIEW_OWN),
-    "o/<slug:slug>/settings/usage/overage/": act(May.USAGE_MANAGE, 302, when_locked=True),
-    "o/<slug:slug>/settings/usage/alerts/": act(May.USAGE_MANAGE, 302, when_locked=True),
+    "o/<slug:slug>/settings/usage/overage/": act(May.USAGE_MANAGE, 302),
+    "o/<slug:slug>/settings/usage/alerts/": act(May.USAGE_MANAGE, 302),
     # An organization's people. Who is locked may still leave, remove, withdraw and close.
     "o/<slug:slug>/": Rule(who=Who.MEMBER, answers={"GET": 302}, reads=May.ORGANIZATION_VIEW),
     "o/<slug:slug>/switch/": act(May.ORGANIZATION_VIEW, 302, when_locked=True),
