@@ -1,0 +1,132 @@
+"""Staff see the background and may replay it; they rewrite nothing (E11, H7)."""
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from billing.entitlement import store
+from billing.models import Grant, InboxEvent, OutboxMessage, Source
+from orgs.models import AuditEntry
+from tests.factories.orgs import OrganizationFactory, UserFactory
+
+pytestmark = pytest.mark.django_db
+
+LISTS = [
+    "inboxevent", "outboxmessage", "billingaccount", "effectiveplan", "effectiveplanchange",
+    "subscription", "invoice", "checkoutintent", "grant",
+]  # fmt: skip
+
+
+@pytest.fixture
+def staff(settings):
+    settings.ADMIN_REQUIRES_MFA = False
+    client = Client()
+    client.force_login(UserFactory.create(is_staff=True, is_superuser=True))
+    return client
+
+
+def act(client, model, action, *rows):
+    return client.post(
+        reverse(f"admin:billing_{model}_changelist"),
+        {"action": action, "_selected_action": [row.pk for row in rows]},
+        follow=True,
+    )
+
+
+@pytest.mark.parametrize("model", LISTS)
+def test_every_list_opens_and_can_be_searched(staff, stripe, model):
+    organization = OrganizationFactory.create()
+    stripe.buy(organization)
+    stripe.deliver_all(organization)
+
+    answer = staff.get(reverse(f"admin:billing_{model}_changelist"), {"q": "x"})
+
+    assert answer.status_code == 200
+
+
+def test_a_dead_letter_is_replayed_from_stripe_itself(staff, stripe):
+    organization = OrganizationFactory.create()
+    stripe.buy(organization)
+    customer_id = stripe.customer_of(organization)
+    dead = InboxEvent.objects.create(
+        event_id="evt_dead",
+        type="customer.subscription.created",
+        customer_id=customer_id,
+        livemode=False,
+        payload={},
+        state=InboxEvent.State.DEAD,
+    )
+
+    act(staff, "inboxevent", "replay_events", dead)
+
+    dead.refresh_from_db()
+    assert dead.state == InboxEvent.State.DONE
+    assert store.current(organization).plan.key == "pro"
+    assert AuditEntry.objects.filter(action="billing.events_replayed").count() == 1
+
+
+def test_replaying_everything_changes_nothing(staff, stripe):
+    organization = OrganizationFactory.create()
+    stripe.buy(organization)
+    stripe.deliver_all(organization)
+    before = store.current(organization).sequence
+
+    act(staff, "inboxevent", "replay_events", *InboxEvent.objects.all())
+
+    assert store.current(organization).sequence == before
+
+
+def test_looking_is_not_acting(settings, published):
+    settings.ADMIN_REQUIRES_MFA = False
+    onlooker = UserFactory.create(is_staff=True)
+    onlooker.user_permissions.add(
+        *Permission.objects.filter(content_type__app_label="billing", codename__startswith="view_")
+    )
+    client = Client()
+    client.force_login(onlooker)
+    dead = OutboxMessage.objects.create(
+        kind="mail.receipt", once_per="1", state=OutboxMessage.State.DEAD
+    )
+
+    act(client, "outboxmessage", "send_again", dead)
+
+    dead.refresh_from_db()
+    assert dead.state == OutboxMessage.State.DEAD
+
+
+def test_a_plan_given_by_hand_applies_at_once_and_is_written_down(staff, published):
+    organization = OrganizationFactory.create()
+
+    staff.post(
+        reverse("admin:billing_grant_add"),
+        {
+            "organization": organization.pk,
+            "source": Source.MANUAL,
+            "plan_key": "enterprise",
+            "seats": 10,
+            "reason": "Pilot customer",
+            "starts_at_0": timezone.now().date().isoformat(),
+            "starts_at_1": "00:00:00",
+        },
+    )
+
+    effective = store.current(organization)
+    entry = AuditEntry.objects.get(action="billing.grant_given")
+    assert (effective.plan.key, effective.source) == ("enterprise", Source.MANUAL)
+    assert entry.after is not None
+    assert entry.after["reason"] == "Pilot customer"
+
+
+def test_a_revoked_grant_ends_at_once(staff, published):
+    organization = OrganizationFactory.create()
+    grant = Grant.objects.create(
+        organization=organization, source=Source.MANUAL, plan_key="enterprise", reason="x"
+    )
+    store.rederive(organization, cause="test")
+
+    act(staff, "grant", "revoke", grant)
+
+    assert store.current(organization).plan.key == "hobby"
+    assert AuditEntry.objects.filter(action="billing.grant_revoked").exists()
