@@ -122,48 +122,45 @@ class Shop:
         self.price = self.sell(1200, currency_options={"vnd": {"unit_amount": 299_000}})
 
     def sell(self, amount: int, interval: str = "month", **more: Any) -> stripe.Price:
-        return self.api.v1.prices.create(
-            {
-                "product": self.product.id,
-                "currency": "usd",
-                "unit_amount": amount,
-                "recurring": {"interval": interval},
-                **more,
-            }
-        )
+        params: Any = {
+            "product": self.product.id,
+            "currency": "usd",
+            "unit_amount": amount,
+            "recurring": {"interval": interval},
+        }
+        return self.api.v1.prices.create(params | more)
 
     def clock(self, at: int = 1_800_000_000) -> Any:
         return self.api.v1.test_helpers.test_clocks.create({"frozen_time": at})
 
     def customer(self, **more: Any) -> stripe.Customer:
-        if "test_clock" not in more:
-            more["test_clock"] = self.clock().id
-        return self.api.v1.customers.create({"email": "owner@example.com", **more})
+        """On a clock of its own, unless `test_clock` says otherwise: None is the wall's."""
+        clock = more.pop("test_clock") if "test_clock" in more else self.clock().id
+        params: Any = {"email": "owner@example.com", **more}
+        if clock:
+            params["test_clock"] = clock
+        return self.api.v1.customers.create(params)
 
     def session(self, customer: stripe.Customer | None = None, **more: Any) -> Any:
-        who = {"customer": customer.id} if customer else {}
-        return self.api.v1.checkout.sessions.create(
-            {
-                "mode": "subscription",
-                "line_items": [{"price": self.price.id, "quantity": 1}],
-                "success_url": "http://shop.test/done?session={CHECKOUT_SESSION_ID}",
-                "cancel_url": "http://shop.test/plans",
-                **who,
-                **more,
-            }
-        )
+        params: Any = {
+            "mode": "subscription",
+            "line_items": [{"price": self.price.id, "quantity": 1}],
+            "success_url": "http://shop.test/done?session={CHECKOUT_SESSION_ID}",
+            "cancel_url": "http://shop.test/plans",
+        }
+        if customer:
+            params["customer"] = customer.id
+        return self.api.v1.checkout.sessions.create(params | more)
 
     def subscribe(self, customer: stripe.Customer, **more: Any) -> stripe.Subscription:
         """A running subscription paid by a saved card, without Checkout."""
         method = self.api.v1.payment_methods.attach("pm_card_visa", {"customer": customer.id})
-        return self.api.v1.subscriptions.create(
-            {
-                "customer": customer.id,
-                "items": [{"price": self.price.id}],
-                "default_payment_method": method.id,
-                **more,
-            }
-        )
+        params: Any = {
+            "customer": customer.id,
+            "items": [{"price": self.price.id}],
+            "default_payment_method": method.id,
+        }
+        return self.api.v1.subscriptions.create(params | more)
 
 
 def sdk(url: str, retries: int = 0) -> stripe.StripeClient:

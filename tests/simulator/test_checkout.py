@@ -31,6 +31,7 @@ def test_the_events_of_a_paid_checkout_come_in_stripes_order(simulator, shop):
     happened = [event["type"] for event in simulator.events()[before:]]
     expected = [kind for kind in CHECKOUT_PAID if kind in happened]
     assert list(dict.fromkeys(happened)) == expected
+    assert happened.count("customer.updated") == 1
     assert "invoice.paid" in happened
     assert happened[-1] == "invoice_payment.paid"
 

@@ -63,6 +63,7 @@ def test_a_list_with_one_broken_element_is_caught():
     endpoint = find_endpoint("GET", "/v1/customers")
     page = {"object": "list", "data": [{"id": 1}], "has_more": False, "url": "/v1/customers"}
 
+    assert endpoint is not None
     assert endpoint.violations(page) != []
 
 

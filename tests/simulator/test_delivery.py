@@ -2,6 +2,9 @@ import time
 
 import pytest
 
+from tests.simulator.conftest import sdk
+from tests.stripe_simulator import process
+
 
 def test_webhooks_are_signed_and_come_in_order(simulator, shop, receiver):
     simulator.complete_checkout(shop.session(shop.customer()).id)
@@ -172,3 +175,16 @@ def test_one_change_can_be_told_by_two_events(simulator, api, receiver):
     first, second = receiver.events
     assert (first.id, second.id) == (event["id"], twin)
     assert first.data.object == second.data.object
+
+
+def test_what_was_held_is_still_owed_after_a_restart(receiver, tmp_path):
+    port = process.free_port()
+    with process.start(port, tmp_path, receiver.url, receiver.secret) as first:
+        first.set_delivery("hold")
+        sdk(first.base_url).v1.customers.create({"name": "patient"})
+
+    with process.start(port, tmp_path, receiver.url, receiver.secret) as second:
+        second.set_delivery("normal")
+        second.wait_until_idle()
+
+    assert receiver.types() == ["customer.created"]

@@ -1,5 +1,7 @@
 """The life of a subscription under a moving clock."""
 
+import time
+
 import pytest
 import stripe
 
@@ -386,3 +388,26 @@ def test_a_deleted_customer_takes_the_subscriptions_along(simulator, api, shop, 
 def test_a_clock_only_moves_forward(simulator, shop, customer):
     with pytest.raises(Refused, match="forward"):
         simulator.advance(customer=customer.id, to=1)
+
+
+def test_a_customer_without_a_clock_lives_by_the_wall(simulator, api, shop):
+    simulator.options(bank_debit_seconds_without_clock=1)
+    customer = api.v1.customers.create({"email": "wall@example.com"})
+    answer = simulator.complete_checkout(shop.session(customer).id, "bank_debit_succeeds")
+
+    deadline = time.monotonic() + 10
+    while not simulator.events("checkout.session.async_payment_succeeded"):
+        assert time.monotonic() < deadline, "the bank never answered"
+        time.sleep(0.05)
+
+    assert api.v1.subscriptions.retrieve(answer["subscription"]).status == "active"
+
+
+def test_moving_the_whole_simulator_renews_those_without_a_clock(simulator, api, shop):
+    subscription = shop.subscribe(shop.customer(test_clock=None))
+
+    simulator.advance(by_seconds=MONTH)
+    simulator.advance(by_seconds=2 * HOUR)
+
+    invoices = api.v1.invoices.list({"subscription": subscription.id}).data
+    assert [invoice.status for invoice in invoices] == ["paid", "paid"]

@@ -1,5 +1,7 @@
 """What dj-stripe makes of a whole life told by the simulator: nothing may crash it."""
 
+from typing import Any
+
 import pytest
 from djstripe.models import Event
 
@@ -29,9 +31,8 @@ def life(stripe_simulator):
     bigger = shop.sell(3000)
     for behaviour in ("always_invoice", "create_prorations"):
         item = {"id": subscription["items"].data[0].id, "price": bigger.id, "quantity": 3}
-        api.v1.subscriptions.update(
-            subscription.id, {"items": [item], "proration_behavior": behaviour}
-        )
+        change: Any = {"items": [item], "proration_behavior": behaviour}
+        api.v1.subscriptions.update(subscription.id, change)
         stripe_simulator.advance(customer=customer.id, by_seconds=10 * DAY)
         bigger = shop.price
     schedule = api.v1.subscription_schedules.create({"from_subscription": subscription.id})

@@ -2,10 +2,7 @@ import io
 
 import pypdf
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import sync_playwright
-
-from tests import chromium
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 
 
 def test_the_invoice_document_can_be_read_in_vietnamese(simulator, api, shop, browser):
@@ -211,11 +208,8 @@ def test_the_control_page_holds_and_lets_go(simulator, api, receiver, browser):
     assert receiver.types() == ["customer.created", "customer.created"]
 
 
-@pytest.mark.skipif(
-    chromium.left_out() or chromium.find() is None, reason="there is no Chromium here"
-)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_page_has_a_barrier(simulator, shop, customer, scheme):
+def test_no_page_has_a_barrier(simulator, shop, customer, chrome, scheme):
     api = shop.api
     configuration, _ = configured(api, shop)
     shop.subscribe(customer)
@@ -232,13 +226,11 @@ def test_no_page_has_a_barrier(simulator, shop, customer, scheme):
     ]
 
     found = {}
-    with sync_playwright() as playwright:
-        chrome = playwright.chromium.launch(executable_path=chromium.find(), args=["--no-sandbox"])
-        page = chrome.new_context(color_scheme=scheme).new_page()
+    with chrome.new_context(color_scheme=scheme) as context:
+        page = context.new_page()
         for address in addresses:
             page.goto(address)
             found[address] = Axe().run(page).violations_count
-        chrome.close()
 
     assert found == dict.fromkeys(addresses, 0)
 

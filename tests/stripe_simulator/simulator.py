@@ -140,7 +140,7 @@ class Simulator:
         finally:
             self._buffers.pop()
         buffer.sort(key=lambda event: rank.get(event["type"], len(rank)))
-        for event in buffer:
+        for event in _joined(buffer):
             if self._buffers:
                 self._buffers[-1].append(event)
             else:
@@ -174,6 +174,26 @@ class Simulator:
             )
         if checked and self.settings.strict:
             self.violations += event_violations(event)
+
+
+def _joined(events: list[Obj]) -> list[Obj]:
+    """One act tells of one customer once: with the last state and all that was before."""
+    joined: list[Obj] = []
+    for event in events:
+        last = joined[-1] if joined else None
+        if last and event["type"] == last["type"] == "customer.updated" and _is_same(event, last):
+            before = last["data"].get("previous_attributes", {})
+            event["data"]["previous_attributes"] = {
+                **event["data"].get("previous_attributes", {}),
+                **before,
+            }
+            joined.pop()
+        joined.append(event)
+    return joined
+
+
+def _is_same(event: Obj, other: Obj) -> bool:
+    return bool(event["data"]["object"]["id"] == other["data"]["object"]["id"])
 
 
 def _listens(endpoint: Obj, kind: str) -> bool:

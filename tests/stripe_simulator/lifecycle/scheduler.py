@@ -40,7 +40,7 @@ def advance(sim: Simulator, clock: Obj, to: int) -> None:
     clock["status"] = "advancing"
     clock["status_details"] = {"advancing": {"target_frozen_time": to}}
     sim.emit("test_helpers.test_clock.advancing", clock)
-    while due := next_due(sim, clock["id"], to):
+    for due in _all_due(sim, clock["id"], lambda: to):
         clock["frozen_time"] = max(clock["frozen_time"], due.at)
         due.act()
     clock["frozen_time"] = to
@@ -52,10 +52,20 @@ def advance(sim: Simulator, clock: Obj, to: int) -> None:
 def run_wall(sim: Simulator) -> bool:
     """Do what fell due for customers without a test clock; tell whether anything did."""
     done = False
-    while due := next_due(sim, None, sim.wall_now()):
+    for due in _all_due(sim, None, sim.wall_now):
         due.act()
         done = True
     return done
+
+
+def _all_due(sim: Simulator, clock: str | None, until: Callable[[], int]) -> Iterator[Due]:
+    """One after the other, each found after the one before was done; raises if one stays due."""
+    last: Due | None = None
+    while due := next_due(sim, clock, until()):
+        if last and (due.at, due.rank, due.key) == (last.at, last.rank, last.key):
+            raise RuntimeError(f"{due.key} was done at {due.at} and is still due")
+        last = due
+        yield due
 
 
 def next_due(sim: Simulator, clock: str | None, until: int) -> Due | None:
