@@ -210,7 +210,7 @@ def _credits(reading: UsageReading) -> str:
 
 def _pace(usage: Usage, reading: UsageReading) -> str:
     ahead = reading.projection
-    if ahead is None or ahead.amount == reading.used:
+    if ahead is None or ahead.amount == reading.used or reading.is_full:
         return ""
     end = reading.resets_at or usage.period.end
     sentence = _("On pace for %(amount)s by %(day)s.") % {

@@ -104,11 +104,10 @@ class Progress:
     behind: timedelta
 
 
-def run() -> Progress | None:
-    """One step. None when another worker is at it (C36)."""
+def run(*, wait: bool = False) -> Progress | None:
+    """One step. None when another worker is at it (C36), unless it is to be waited for."""
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_LOCK])
-        if not cursor.fetchone()[0]:
+        if not _locked(cursor, wait=wait):
             return None
         now, horizon = _horizon(cursor)
         since = _since(now)
@@ -124,10 +123,10 @@ def run() -> Progress | None:
         return Progress(organizations, max(since, until), now - max(since, until))
 
 
-def catch_up() -> frozenset[UUID]:
+def catch_up(*, wait: bool = False) -> frozenset[UUID]:
     """All steps up to now; the organizations whose usage moved."""
     moved: set[UUID] = set()
-    while (progress := run()) is not None:
+    while (progress := run(wait=wait)) is not None:
         moved |= progress.organizations
         if progress.behind < STEP:
             break
@@ -157,6 +156,14 @@ def staleness_seconds() -> float:
         first = _first_recorded()
         return 0.0 if first is None else max((database_now() - first).total_seconds(), 0.0)
     return max((database_now() - mark).total_seconds(), 0.0)
+
+
+def _locked(cursor: Any, *, wait: bool) -> bool:
+    if wait:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+        return True
+    cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_LOCK])
+    return bool(cursor.fetchone()[0])
 
 
 def _horizon(cursor: Any) -> tuple[datetime, datetime]:

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from billing.catalog.amounts import format_amount
 from billing.catalog.money import format_money
@@ -302,9 +303,17 @@ def _facts(found: Usage) -> Any:
             )
     yield Fact(
         label=_("Resets %(moment)s") % {"moment": moment(found.period.end)},
-        value=time_left(found.period.end, found.at),
+        value=_left(found),
         note=_("left"),
     )
+
+
+def _left(found: Usage) -> str:
+    """Whole days while there are several: the exact moment stands above."""
+    days = (found.period.end - found.at).days
+    if days > 1:
+        return ngettext("%(n)d day", "%(n)d days", days) % {"n": days}
+    return time_left(found.period.end, found.at)
 
 
 def _interest(reading: UsageReading) -> tuple[bool, bool, int]:
