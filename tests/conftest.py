@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from playwright.sync_api import Browser, sync_playwright
 from pytest_django import DjangoDbBlocker
 from redis import Redis
 
@@ -17,12 +18,12 @@ LEFT_OUT = pytest.StashKey[int]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "browser: drives Chromium; all tests in tests/browser")
+    config.addinivalue_line("markers", "browser: drives Chromium; all tests that use `chrome`")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """BROWSER=none leaves the browser tests out and counts them; else they need a Chromium."""
-    browser = [item for item in items if "/tests/browser/" in item.path.as_posix()]
+    browser = [item for item in items if "chrome" in getattr(item, "fixturenames", ())]
     for item in browser:
         item.add_marker("browser")
     if browser and chromium.left_out():
@@ -78,11 +79,18 @@ def stripe_simulator(stripe_simulator_process: SimulatorClient) -> SimulatorClie
 
 
 @pytest.fixture(scope="session")
-def chromium_path() -> str:
-    """For Playwright's `executable_path`."""
-    path = chromium.find()
-    assert path is not None, "collection has made sure of it"
-    return path
+def chrome() -> Iterator[Browser]:
+    """The one browser of a worker: Playwright allows no second one in the same thread.
+
+    Its event loop runs in this thread from now on, so Django would take every test for async.
+    """
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium.find(), args=list(chromium.FLAGS)
+        )
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from django.conf import settings as django_settings
 from django.db import connection
-from playwright.sync_api import sync_playwright
 
 from billing import catalog
 from billing.catalog.apply import apply
@@ -17,36 +16,11 @@ from config.embedded.processes import tail, wait_for
 from tests.browser.visitor import Visitor
 
 ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM_FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 CELERY_WORKER = (
     *(sys.executable, "-m", "celery", "-A", "config.celery", "worker", "--pool", "solo"),
     *("--loglevel", "INFO", "--without-gossip", "--without-mingle"),
 )
 WORKER_START_SECONDS = 30
-
-
-@pytest.fixture(scope="session", autouse=True)
-def orm_beside_playwright():
-    """Playwright's event loop runs in this thread, so Django would take every test for async."""
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
-
-
-@pytest.fixture(scope="session")
-def chrome(chromium_path):
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium_path, args=list(CHROMIUM_FLAGS)
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")
