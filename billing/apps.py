@@ -6,13 +6,17 @@ class BillingConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Binds what other rooms send or ask: receivers, mails, roles of the catalogue."""
+        """Binds what other rooms send or ask: receivers, mails, roles, the lock."""
         from billing import tasks
         from billing.catalog import checks, roles
+        from billing.entitlement import gate
         from billing.gateway import mirror
-        from billing.messages import emails
+        from billing.messages import audit_names, emails, transitions
         from billing.subscription import receivers
+        from orgs import ports
 
-        self.listeners = (tasks, checks, emails, receivers)
+        self.listeners = (tasks, checks, emails, receivers, transitions)
+        ports.bind_gate(gate.Gate())
+        audit_names.register()
         mirror.prepare()
         roles.bind()

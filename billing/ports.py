@@ -1,13 +1,12 @@
 """What billing needs of the floor above and may not import: usage, bound when quotas starts."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from orgs.models import Organization
 
 if TYPE_CHECKING:
     from billing.models import EffectivePlan
-    from billing.presentation.banner import Banner, Reader
 
 
 class UsagePort(Protocol):
@@ -19,8 +18,11 @@ class UsagePort(Protocol):
     def head_now(self, organization: Organization) -> datetime | None:
         """The instant under the organization's head lock, None where no head row exists."""
 
-    def banner(self, effective: "EffectivePlan", reader: "Reader") -> "Banner | None":
-        """What every page says of usage that stops, soon stops, or costs extra."""
+    def banner(self, effective: "EffectivePlan", reader: Any) -> Any:
+        """What every page says of usage that stops, soon stops, or costs extra.
+
+        A `Reader` and a `Banner | None`; named loosely, since verbs use this port and pages verbs.
+        """
 
 
 class NoUsage:
@@ -32,7 +34,7 @@ class NoUsage:
     def head_now(self, organization: Organization) -> datetime | None:
         return None
 
-    def banner(self, effective: "EffectivePlan", reader: "Reader") -> "Banner | None":
+    def banner(self, effective: "EffectivePlan", reader: Any) -> Any:
         return None
 
 

@@ -10,12 +10,13 @@ from django.db import transaction
 from django.dispatch import receiver
 from django.utils import timezone
 
+from billing import catalog
 from billing.entitlement import store
 from billing.exceptions import StripeUnavailable
 from billing.gateway import reconcile
 from billing.gateway.webhooks import processing
 from billing.insight import pulse
-from billing.messages import outbox
+from billing.messages import outbox, transitions
 from billing.models import BillingAccount, CheckoutIntent, EffectivePlan, InboxEvent
 from billing.signals import (
     catalog_applied,
@@ -97,6 +98,23 @@ def end_duplicate_subscriptions(organization_id: str) -> None:
 )
 def end_orphaned_subscriptions(organization_id: str) -> None:
     endings.end_all(Organization.objects.get(pk=UUID(organization_id)))
+
+
+@shared_task
+def announce_transitions() -> None:
+    """Every minute. Plan and access are derived from the clock already; this only tells people."""
+    transitions.make_due_changes_visible()
+    transitions.remind()
+
+
+@shared_task
+def end_unpaid_subscriptions() -> None:
+    """Every 10 minutes, where the catalogue says that grace ends with the subscription."""
+    if not catalog.current().dunning.cancel_at_stripe:
+        return
+    lost = EffectivePlan.objects.downgraded_for_debt().select_related("organization")
+    for row in lost.order_by("pk")[:500]:
+        endings.end_unpaid(row.organization)
 
 
 @shared_task(soft_time_limit=3000, time_limit=3300)

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from billing.views import checkout, invoices, page, portal
+from billing.views import cancel, change, checkout, extras, invoices, page, portal
 
 app_name = "billing"
 
@@ -11,6 +11,12 @@ urlpatterns = [
     path("o/<slug:slug>/settings/billing/", page.page, name="settings"),
     path("o/<slug:slug>/settings/billing/plans/", page.plans, name="plans"),
     path("o/<slug:slug>/settings/billing/checkout/", checkout.start, name="checkout"),
+    path("o/<slug:slug>/settings/billing/change/", change.change, name="change"),
+    path("o/<slug:slug>/settings/billing/keep/", change.keep, name="keep"),
+    path("o/<slug:slug>/settings/billing/cancel/", cancel.cancel, name="cancel"),
+    path("o/<slug:slug>/settings/billing/promo/", extras.promo, name="promo"),
+    path("o/<slug:slug>/settings/billing/trial/", extras.trial, name="trial"),
+    path("o/<slug:slug>/settings/billing/notify-owner/", extras.notify_owner, name="notify-owner"),
     path("o/<slug:slug>/settings/billing/portal/", portal.enter, name="portal"),
     path("o/<slug:slug>/settings/billing/return/", checkout.returned, name="return"),
     path("o/<slug:slug>/settings/billing/return/state/", checkout.state, name="return-state"),

@@ -3,7 +3,7 @@
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from billing.api import views as billing
+from billing.api.owner_verbs import Upgrade
 from config.status import Status
 from quotas.api.organization_views import MyUsage
 
@@ -12,7 +12,7 @@ urlpatterns = [
     path("v1/billing/", include("billing.api.urls")),
     path("v1/", include("quotas.api.urls")),
     path("subscriptions/usage", MyUsage.as_view(), name="subscriptions-usage"),
-    path("subscriptions/upgrade", billing.Checkout.as_view(), name="subscriptions-upgrade"),
+    path("subscriptions/upgrade", Upgrade.as_view(), name="subscriptions-upgrade"),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
     path("docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
 ]

@@ -16,6 +16,12 @@ SCHEDULE: Final[dict[str, dict[str, Any]]] = {
         "task": "billing.tasks.settle_expired_checkouts",
         "schedule": 600.0,
     },
+    # A lock or a trial's end is true without it; people hear of it within a minute.
+    "announce-transitions": {"task": "billing.tasks.announce_transitions", "schedule": 60.0},
+    "end-unpaid-subscriptions": {
+        "task": "billing.tasks.end_unpaid_subscriptions",
+        "schedule": 600.0,
+    },
     # DESIGN, Money in: an hourly reconcile.
     "reconcile": {"task": "billing.tasks.reconcile_hourly", "schedule": 3600.0},
     **QUOTAS,

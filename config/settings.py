@@ -78,6 +78,7 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
     "orgs.preferences.PreferencesMiddleware",
     "orgs.middleware.CurrentOrganizationMiddleware",
+    "billing.middleware.LockMiddleware",
     "config.error_pages.DomainErrorMiddleware",
     "axes.middleware.AxesMiddleware",  # last, as its documentation asks
 ]

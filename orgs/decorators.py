@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, cast
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -58,6 +58,22 @@ def person_required(
         return view(cast(PersonRequest, request), *args, **kwargs)
 
     return guarded
+
+
+V = TypeVar("V", bound=Callable[..., Any])
+
+
+def open_when_locked(view: V) -> V:
+    """Marks what an organization may do although it is read-only: pay, leave, take its data along.
+
+    Decorators around it keep the mark when they wrap as functools does. Also for DRF's classes.
+    """
+    cast(Any, view).open_when_locked = True
+    return view
+
+
+def is_open_when_locked(view: object) -> bool:
+    return bool(getattr(view, "open_when_locked", False))
 
 
 def require(held: frozenset[str], capability: str) -> None:

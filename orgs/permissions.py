@@ -4,8 +4,8 @@ from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from orgs import capabilities, current
-from orgs.decorators import require
+from orgs import capabilities, current, ports
+from orgs.decorators import is_open_when_locked, require
 from orgs.models import User
 
 
@@ -21,6 +21,8 @@ class HasCapability(BasePermission):
         membership = current.membership_for(request)
         needed = self.read if request.method in SAFE_METHODS else self.write
         require(capabilities.of(membership), needed)
+        if request.method not in SAFE_METHODS and not is_open_when_locked(view):
+            ports.check_writes(membership.organization)
         return True
 
 

@@ -29,8 +29,21 @@ class _CountedMembers:
         return Seats(used=organization.memberships.count())
 
 
+class GatePort(Protocol):
+    def check(self, organization: Organization) -> None:
+        """Raises a DomainError while nothing may be written to the organization."""
+
+
+class _OpenGate:
+    """Nothing locks here."""
+
+    def check(self, organization: Organization) -> None:
+        return
+
+
 class _Bound:
     seats: SeatsPort = _CountedMembers()
+    gate: GatePort = _OpenGate()
 
 
 def bind_seats(port: SeatsPort | None) -> None:
@@ -40,3 +53,13 @@ def bind_seats(port: SeatsPort | None) -> None:
 
 def seats(organization: Organization) -> Seats:
     return _Bound.seats.seats(organization)
+
+
+def bind_gate(port: GatePort | None) -> None:
+    """None takes the gate away."""
+    _Bound.gate = _OpenGate() if port is None else port
+
+
+def check_writes(organization: Organization) -> None:
+    """Raises what refuses writes, such as the lock of an organization that has not paid."""
+    _Bound.gate.check(organization)

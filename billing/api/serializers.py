@@ -9,6 +9,7 @@ from billing import catalog
 from billing.models import Invoice, SubscriptionPlan
 from billing.subscription.checkout import Order
 from billing.subscription.portal import FLOWS
+from billing.subscription.wishes import Wish
 from orgs.serializers import OrganizationSerializer, StrictCharField, StrictIntegerField
 
 
@@ -34,6 +35,16 @@ class CheckoutRequest(OrganizationSerializer):
             seats=wish.get("seats"),
             interval=wish.get("interval", "month"),
             currency=wish.get("currency", currency),
+        )
+
+    def wish(self) -> Wish:
+        """For a subscription that is there: what the body leaves out stays as it is."""
+        wish: dict[str, Any] = self.validated_data
+        return Wish(
+            plan_key=wish["tier"],
+            interval=wish.get("interval"),
+            currency=wish.get("currency"),
+            seats=wish.get("seats"),
         )
 
 

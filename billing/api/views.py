@@ -10,6 +10,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from billing import catalog
+from billing.api.persons import person_of
 from billing.api.serializers import (
     CheckoutRequest,
     CheckoutResponse,
@@ -18,17 +19,17 @@ from billing.api.serializers import (
     PortalRequest,
     PortalResponse,
 )
-from billing.exceptions import NoCustomer
-from billing.models import BillingAccount, PlanPrice, SubscriptionPlan
+from billing.models import PlanPrice, SubscriptionPlan
 from billing.subscription import checkout, portal
 from orgs import current
 from orgs.capabilities import Capability
-from orgs.models import Organization, User
+from orgs.decorators import open_when_locked
 from orgs.permissions import capability
 
 _PAGE = 100
 
 
+@open_when_locked
 class Checkout(APIView):
     """Opens a hosted Checkout page for a plan. The same wish twice gives the same page."""
 
@@ -39,8 +40,8 @@ class Checkout(APIView):
         body = CheckoutRequest(data=request.data)
         body.is_valid(raise_exception=True)
         organization = current.organization_for(request)
-        order = body.order(currency=_usual_currency(organization))
-        intent = checkout.start(organization, _person(request), order)
+        order = body.order(currency=checkout.usual_currency(organization))
+        intent = checkout.start(organization, person_of(request), order)
         return Response({"checkout_url": intent.url})
 
 
@@ -55,9 +56,9 @@ class Portal(APIView):
         body.is_valid(raise_exception=True)
         wish: dict[str, Any] = body.validated_data
         organization = portal.organization_of_scope(
-            _person(request), current.membership_for(request), wish["scope"]
+            person_of(request), current.membership_for(request), wish["scope"]
         )
-        url = portal.open_portal(organization, _person(request), flow=wish.get("flow"))
+        url = portal.open_portal(organization, person_of(request), flow=wish.get("flow"))
         return Response({"portal_url": url}, headers={"Cache-Control": "no-store"})
 
 
@@ -101,14 +102,3 @@ class Invoices(APIView):
                 "has_more": len(found) > _PAGE,
             }
         )
-
-
-def _usual_currency(organization: Organization) -> str:
-    account = BillingAccount.objects.filter(organization=organization).first()
-    return (account.currency if account else "") or catalog.current().currencies[0]
-
-
-def _person(request: Request) -> User:
-    if not isinstance(request.user, User):
-        raise NoCustomer("Only people have billing.")
-    return request.user

@@ -3,7 +3,8 @@
 DESIGN 1: `restricted` takes no new paid actions, `read_only` is the emergency mode.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 from django.conf import settings
 from django.urls import reverse
@@ -13,6 +14,8 @@ from billing.entitlement import store
 from billing.exceptions import AccountLocked, PaymentRequired
 from billing.models import Access
 from orgs.models import Organization
+
+V = TypeVar("V", bound=Callable[..., Any])
 
 
 def check_write(organization: Organization) -> None:
@@ -31,6 +34,16 @@ def check_paid_action(organization: Organization) -> None:
         raise PaymentRequired(
             _("Pay the open invoice first; then this works again."), **_where_to_pay(organization)
         )
+
+
+def paid_action(view: V) -> V:
+    """Marks a page that buys something new: refused while access is restricted, too."""
+    cast(Any, view).paid_action = True
+    return view
+
+
+def is_paid_action(view: object) -> bool:
+    return bool(getattr(view, "paid_action", False))
 
 
 def _where_to_pay(organization: Organization) -> dict[str, Any]:

@@ -261,6 +261,14 @@ def update_subscription(subscription_id: str, params: Mapping[str, Any], *, key:
         return _json(changed)
 
 
+def end_subscription(subscription_id: str, params: Mapping[str, Any], *, key: str) -> None:
+    """Ends it now; `prorate` credits the unused time and `invoice_now` settles it."""
+    with translated("subscriptions.cancel"):
+        client().v1.subscriptions.cancel(
+            subscription_id, cast(Any, params), {"idempotency_key": key}
+        )
+
+
 def fetch_discounts(subscription_id: str) -> list[Json]:
     """A subscription's discounts with their coupons and promotion codes."""
     wanted = ["discounts.promotion_code", "discounts.source.coupon"]

@@ -20,6 +20,11 @@ logger = structlog.get_logger(__name__)
 MAX_ATTEMPTS: Final = 12
 _LONGEST_DELAY: Final = timedelta(hours=6)
 
+
+class NoLongerTrue(Exception):
+    """What a message says has passed before it left: it is dropped, and nothing is sent."""
+
+
 Sender = Callable[[OutboxMessage], None]
 _senders: dict[str, Sender] = {}
 
@@ -70,6 +75,10 @@ def _deliver(pk: int) -> int:
         try:
             with transaction.atomic():
                 _sender_of(message.kind)(message)
+        except NoLongerTrue:
+            message.state = OutboxMessage.State.DROPPED
+            message.save(update_fields=["state"])
+            return 0
         except Exception as error:  # noqa: BLE001  whatever a mail server or receiver raises
             _retry_later(message, error)
             return 0

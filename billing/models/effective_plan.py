@@ -1,10 +1,10 @@
 """Which plan applies now, from which source and why; and every change of that answer."""
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from django.db import models
-from django.db.models import F
-from django.db.models.functions import Now
+from django.db.models import F, Q
+from django.db.models.functions import Coalesce, Now
 from django.utils.translation import gettext_lazy as _
 
 from billing.models.plan import SubscriptionPlan
@@ -58,6 +58,26 @@ class Verdict(models.Model):
     class Meta:
         abstract = True
 
+    @property
+    def owed_invoice(self) -> str:
+        """Stripe's id of the invoice that grace or lock rests on; empty where nothing is owed."""
+        steps = (step for step in self.trace if step["subject"] == "dunning")
+        return next((str(step["detail"].get("invoice") or "") for step in steps), "")
+
+
+class EffectivePlanQuerySet(models.QuerySet["EffectivePlan"]):
+    def outdated(self) -> Self:
+        """Past the instant at which time alone changes the answer, by each organization's clock."""
+        now = Coalesce("organization__billing_account__frozen_at", Now())
+        return self.filter(valid_until__lte=now)
+
+    def with_a_deadline(self) -> Self:
+        """In grace, or on trial: what people are reminded of."""
+        return self.filter(Q(grace_ends_at__isnull=False) | Q(source=Source.TRIAL))
+
+    def downgraded_for_debt(self) -> Self:
+        return self.filter(reason="payment_failed_downgrade")
+
 
 class EffectivePlan(Verdict):
     """The present answer for one organization. Derived: `rederive` can rebuild it at any time."""
@@ -68,6 +88,8 @@ class EffectivePlan(Verdict):
     # Counts changes; notices carry it, so that receivers can ignore an older one (G10).
     sequence = models.PositiveBigIntegerField(default=0)
     derived_at = models.DateTimeField(db_default=Now())
+
+    objects: ClassVar = EffectivePlanQuerySet.as_manager()
 
     def __str__(self) -> str:
         return f"{self.organization_id} on {self.plan_id} by {self.source}"

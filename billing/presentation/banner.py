@@ -9,6 +9,7 @@ from billing import ports
 from billing.catalog.money import format_money
 from billing.entitlement import clock
 from billing.models import Access, EffectivePlan, Invoice, PaymentMethod, Source
+from billing.presentation import standing_notes
 from billing.presentation.formats import day, moment, time_left
 from orgs.models import Membership, Organization, Role
 
@@ -90,6 +91,7 @@ def _in_grace(effective: EffectivePlan, reader: Reader) -> Banner | None:
             text=f"{sentence} {_ask_the_owner(organization)}",
             level="bad",
             icon="bad",
+            actions=_ways_to_pay(organization, None, reader),
         )
     invoice = _oldest_failed(organization)
     sentences = [
@@ -126,7 +128,8 @@ def _next_attempt(invoice: Invoice | None) -> str:
 
 
 def _usage(effective: EffectivePlan, reader: Reader) -> Banner | None:
-    return ports.usage().banner(effective, reader)
+    found: Banner | None = ports.usage().banner(effective, reader)
+    return found
 
 
 def _beta(effective: EffectivePlan, reader: Reader) -> Banner | None:
@@ -145,12 +148,33 @@ def _ending(effective: EffectivePlan, reader: Reader) -> Banner | None:
     plan = effective.plan.name
     undo = Action(
         label=_("Keep %(plan)s") % {"plan": plan},
-        url=reverse("billing:portal", kwargs={"slug": effective.organization.slug}),
+        url=reverse("billing:keep", kwargs={"slug": effective.organization.slug}),
         method="post",
     )
     return Banner(
         title=_("%(plan)s ends on %(day)s") % {"plan": plan, "day": day(effective.ends_at)},
         text=_("You keep %(plan)s until then. Nothing is deleted.") % {"plan": plan},
+        actions=(undo,),
+    )
+
+
+def _scheduled(effective: EffectivePlan, reader: Reader) -> Banner | None:
+    """Another plan or fewer seats from the renewal on; undoable until then."""
+    if effective.source != Source.STRIPE or not reader.can_pay:
+        return None
+    found = standing_notes.scheduled(standing_notes.standing_of(effective.organization))
+    if found is None:
+        return None
+    plan = effective.plan.name
+    undo = Action(
+        label=_("Undo"),
+        url=reverse("billing:keep", kwargs={"slug": effective.organization.slug}),
+        method="post",
+    )
+    return Banner(
+        title=_("Changing to %(plan)s, %(what)s, on %(day)s")
+        % {"plan": found.plan, "what": found.what, "day": found.day},
+        text=_("Everything stays as it is until then: %(plan)s.") % {"plan": plan},
         actions=(undo,),
     )
 
@@ -165,11 +189,17 @@ def _oldest_failed(organization: Organization) -> Invoice | None:
     )
 
 
+def ways_out(organization: Organization, reader: Reader) -> tuple[Action, ...]:
+    """What somebody can do about an unpaid invoice: pay it, or ask who can."""
+    return _ways_to_pay(organization, _oldest_failed(organization), reader)
+
+
 def _ways_to_pay(
     organization: Organization, invoice: Invoice | None, reader: Reader
 ) -> tuple[Action, ...]:
     if not reader.can_pay:
-        return ()
+        ask = reverse("billing:notify-owner", kwargs={"slug": organization.slug})
+        return (Action(label=_("Notify owner"), url=ask, method="post"),)
     portal = reverse("billing:portal", kwargs={"slug": organization.slug})
     another = Action(label=_("Use another card"), url=portal, method="post")
     if invoice is None or not invoice.hosted_url:

@@ -8,8 +8,9 @@ from billing import catalog
 from billing.entitlement import store
 from billing.gateway import stripe_api
 from billing.models import BillingAccount, EffectivePlan, Source, Subscription, SubscriptionPlan
-from billing.presentation import invoices, matrix, overview
+from billing.presentation import invoices, matrix, overview, standing_notes
 from billing.presentation.buttons import Standing, Terms
+from billing.subscription import trials
 from orgs.models import Membership, Organization
 
 _TRIED = (Source.TRIAL, Source.PILOT, Source.BETA)
@@ -19,6 +20,10 @@ _TRIED = (Source.TRIAL, Source.PILOT, Source.BETA)
 class BillingPage:
     is_set_up: bool
     overview: overview.Overview
+    scheduled: standing_notes.Scheduled | None
+    discount: str
+    seats: standing_notes.SeatsForm | None
+    can_cancel: bool
     matrix: matrix.Matrix
     invoices: list[invoices.Row]
 
@@ -26,40 +31,46 @@ class BillingPage:
 def of(organization: Organization, wanted: Terms) -> BillingPage:
     effective = store.current(organization)
     account = BillingAccount.objects.filter(organization=organization).first()
+    standing = standing_notes.standing_of(organization)
     with timezone.override(organization.time_zone):
         return BillingPage(
             is_set_up=stripe_api.is_configured(),
             overview=overview.of(effective, account),
-            matrix=_matrix(effective, account, wanted),
+            scheduled=standing_notes.scheduled(standing),
+            discount=standing_notes.discount(standing),
+            seats=standing_notes.seats(effective),
+            can_cancel=effective.source == Source.STRIPE and effective.ends_at is None,
+            matrix=_matrix(_standing(effective, account, standing), wanted),
             invoices=invoices.newest(organization),
         )
 
 
 def matrix_of(organization: Organization, wanted: Terms) -> matrix.Matrix:
     account = BillingAccount.objects.filter(organization=organization).first()
-    return _matrix(store.current(organization), account, wanted)
+    held = standing_notes.standing_of(organization)
+    return _matrix(_standing(store.current(organization), account, held), wanted)
 
 
-def _matrix(
-    effective: EffectivePlan, account: BillingAccount | None, wanted: Terms
-) -> matrix.Matrix:
+def _matrix(standing: Standing, wanted: Terms) -> matrix.Matrix:
     sold = catalog.current()
     plans = SubscriptionPlan.objects.of_catalog(sold.key).on_sale().in_order().with_terms()
-    return matrix.build(sold, list(plans), _standing(effective, account), wanted)
+    return matrix.build(sold, list(plans), standing, wanted)
 
 
-def _standing(effective: EffectivePlan, account: BillingAccount | None) -> Standing:
+def _standing(
+    effective: EffectivePlan, account: BillingAccount | None, held: Subscription | None
+) -> Standing:
     organization = effective.organization
-    live = Subscription.objects.filter(organization=organization).live()
     pays = effective.source == Source.STRIPE
     return Standing(
         kind=effective.organization.kind,
         sells=stripe_api.is_configured(),
         plan_key=effective.plan.key,
-        subscribed=live.exclude(status="incomplete").exists(),
+        subscribed=held is not None,
         ending=pays and effective.ends_at is not None,
         tries_it=effective.source in _TRIED,
         terms=Terms(interval=effective.interval, currency=effective.currency) if pays else None,
         fixed_currency=account.currency if account else "",
         members=Membership.objects.filter(organization=organization).count(),
+        trials=trials.offered(effective),
     )

@@ -7,6 +7,7 @@ the period a subscription schedule does it, which is shown and can be undone unt
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import uuid4
 
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -67,7 +68,7 @@ def keep(organization: Organization, person: User) -> None:
             stripe_api.update_subscription(
                 held.subscription.stripe_id,
                 without_end(held),
-                key=f"keep:{held.subscription.stripe_id}:{int(ends_at.timestamp())}",
+                key=f"keep:{uuid4().hex}",
             )
         audit.record(
             "billing.change_undone",

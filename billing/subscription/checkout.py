@@ -110,6 +110,12 @@ def quote(order: Order) -> tuple[PlanPrice, int]:
     return _price(plan, order), seats_for(plan, order.seats)
 
 
+def usual_currency(organization: Organization) -> str:
+    """The one that its customer pays in (B15), else the first that the catalogue sells in."""
+    account = BillingAccount.objects.filter(organization=organization).first()
+    return (account.currency if account else "") or catalog.current().currencies[0]
+
+
 def _price(plan: SubscriptionPlan, order: Order) -> PlanPrice:
     price = plan.prices.on_sale().for_terms(order.interval, order.currency).first()
     if price is None:

@@ -1,6 +1,6 @@
 """Stripe's customer of an organization: made once, in the background, on its own test clock."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -21,17 +21,21 @@ _KEY_LIFETIME = timedelta(hours=23)
 def ensure(organization: Organization) -> BillingAccount:
     """The organization's account with a customer id; exactly one under parallel calls (B18).
 
-    Raises StripeUnavailable, after which a retry finds the same customer, or NotConfigured.
+    A customer that was deleted at Stripe is followed by a new one when somebody buys again. Raises StripeUnavailable, after which a retry finds the same customer, or NotConfigured.
     """
     account, _ = BillingAccount.objects.get_or_create(organization=organization)
-    if account.stripe_customer_id or not stripe_api.is_configured():
+    if _has_customer(account) or not stripe_api.is_configured():
         return account
     with transaction.atomic():
         locks.wait_for(f"customer-of:{organization.pk}")
         account.refresh_from_db()
-        if account.stripe_customer_id is None:
+        if not _has_customer(account):
             _create(account)
     return account
+
+
+def _has_customer(account: BillingAccount) -> bool:
+    return account.stripe_customer_id is not None and account.customer_deleted_at is None
 
 
 def _create(account: BillingAccount) -> None:
@@ -40,8 +44,13 @@ def _create(account: BillingAccount) -> None:
     account.livemode = settings.STRIPE_LIVE_MODE
     account.test_clock_id = customer.get("test_clock") or ""
     if account.test_clock_id:
-        account.frozen_at = account.created_at.replace(microsecond=0)
-    account.save(update_fields=["stripe_customer_id", "livemode", "test_clock_id", "frozen_at"])
+        account.frozen_at = _clock_start(account)
+    account.customer_deleted_at = None
+    account.save(
+        update_fields=[
+            "stripe_customer_id", "livemode", "test_clock_id", "frozen_at", "customer_deleted_at"
+        ]
+    )  # fmt: skip
     store.rederive(account.organization, cause="customer created")
 
 
@@ -78,14 +87,23 @@ def _params(account: BillingAccount) -> dict[str, Any]:
     }
     if settings.STRIPE_TEST_CLOCKS:
         params["test_clock"] = stripe_api.create_test_clock(
-            frozen_time=int(account.created_at.timestamp()),
+            frozen_time=int(_clock_start(account).timestamp()),
             name=str(organization.pk),
             key=_key("clock", account),
         )["id"]
     return params
 
 
+def _clock_start(account: BillingAccount) -> datetime:
+    """An organization's time never goes backwards, not even with a new customer."""
+    return account.frozen_at or account.created_at.replace(microsecond=0)
+
+
 def _key(kind: str, account: BillingAccount) -> str:
-    """The mode is part of it: a database moved from test to live must not find old answers."""
+    """The mode is part of it: a database moved from test to live must not find old answers.
+
+    So is the customer that was deleted, for the one that follows it.
+    """
     mode = "live" if settings.STRIPE_LIVE_MODE else "test"
-    return f"{kind}:{mode}:{account.organization_id}"
+    former = f":{account.stripe_customer_id}" if account.stripe_customer_id else ""
+    return f"{kind}:{mode}:{account.organization_id}{former}"

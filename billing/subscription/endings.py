@@ -30,6 +30,22 @@ def end_all(organization: Organization) -> int:
     return _end(organization, list(organization.subscriptions.live()), why="organization_closed")
 
 
+def end_unpaid(organization: Organization) -> int:
+    """Document 003: when grace is over the plan is lost at Stripe too; the invoice stays owed."""
+    unpaid = list(organization.subscriptions.standing())
+    for subscription in unpaid:
+        _cancel(subscription, "unpaid")
+        audit.record(
+            "billing.subscription_ended",
+            organization=organization,
+            target=subscription.stripe_id,
+            after={"why": "unpaid"},
+        )
+    if unpaid:
+        processing.resync(BillingAccount.objects.get(organization=organization), cause="unpaid")
+    return len(unpaid)
+
+
 def _end(organization: Organization, ended: list[Subscription], *, why: str) -> int:
     for subscription in ended:
         _cancel(subscription, why)

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.dispatch import receiver
 
-from billing.messages import outbox
+from billing.messages import mails
 from billing.models import BillingAccount, CheckoutIntent, InboxEvent, Invoice
 from billing.signals import duplicates_found, events_applied, subscription_orphaned
 from billing.subscription import checkout
@@ -53,16 +53,16 @@ def _announce_invoices(organization: Organization, events: Iterable[InboxEvent])
     ids = {event.object_id for event in events if event.type.startswith("invoice.")}
     for invoice in organization.invoices.filter(stripe_id__in=ids):
         if invoice.status == Invoice.Status.PAID and invoice.amount_paid > 0:
-            outbox.put(
+            mails.announce(
                 organization,
-                "mail.receipt",
+                "receipt",
                 once_per=invoice.stripe_id,
                 payload={"invoice": invoice.stripe_id},
             )
         elif invoice.status == Invoice.Status.OPEN and _failed(invoice):
-            outbox.put(
+            mails.announce(
                 organization,
-                "mail.payment_failed",
+                "payment_failed",
                 once_per=invoice.stripe_id,
                 payload={"invoice": invoice.stripe_id},
             )

@@ -21,7 +21,7 @@ from billing.presentation.buttons import contact_link
 from billing.subscription import checkout
 from billing.views.answers import back_to_billing, see_other, stripe_is_away
 from orgs.capabilities import Capability
-from orgs.decorators import requires
+from orgs.decorators import open_when_locked, requires
 from orgs.exceptions import Unprocessable
 from orgs.requests import OrgRequest
 
@@ -52,6 +52,7 @@ class OrderForm(forms.Form):
 @never_cache
 @require_POST
 @requires(Capability.BILLING_MANAGE)
+@open_when_locked
 def start(request: OrgRequest, slug: str) -> HttpResponse:
     order = OrderForm(request.POST).order()
     try:

@@ -9,13 +9,14 @@ from billing.exceptions import NoCustomer, StripeUnavailable
 from billing.subscription.portal import FLOWS, open_portal
 from billing.views.answers import back_to_billing, see_other, stripe_is_away
 from orgs.capabilities import Capability
-from orgs.decorators import requires
+from orgs.decorators import open_when_locked, requires
 from orgs.requests import OrgRequest
 
 
 @never_cache
 @require_POST
 @requires(Capability.BILLING_MANAGE)
+@open_when_locked
 def enter(request: OrgRequest, slug: str) -> HttpResponse:
     """The portal's URL is a bearer secret: made for this click, never stored or cached (B19)."""
     wanted = request.POST.get("flow")

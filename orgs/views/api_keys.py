@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
 from orgs import tokens
-from orgs.decorators import requires
+from orgs.decorators import open_when_locked, requires
 from orgs.forms import TokenForm
 from orgs.requests import OrgRequest
 
@@ -36,6 +36,7 @@ def page(request: OrgRequest, slug: str) -> HttpResponse:
 
 @require_POST
 @requires("api_keys.manage")
+@open_when_locked
 def revoke(request: OrgRequest, slug: str, token_id: int) -> HttpResponse:
     token = get_object_or_404(request.user.api_tokens, pk=token_id)
     tokens.revoke(token, actor=request.user, organization=request.organization)

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from orgs import members, ports
 from orgs.capabilities import Capability
-from orgs.decorators import requires
+from orgs.decorators import open_when_locked, requires
 from orgs.forms import InvitationForm
 from orgs.models import Invitation, Membership, Organization, Role
 from orgs.requests import OrgRequest
@@ -58,6 +58,7 @@ def resend(request: OrgRequest, slug: str, invitation_id: uuid.UUID) -> HttpResp
 
 @require_POST
 @requires("members.manage")
+@open_when_locked
 def revoke(request: OrgRequest, slug: str, invitation_id: uuid.UUID) -> HttpResponse:
     members.revoke_invitation(_invitation(request, invitation_id), actor=request.user)
     messages.success(request, _("The invitation no longer works."))
@@ -81,6 +82,7 @@ def change_role(request: OrgRequest, slug: str, membership_id: uuid.UUID) -> Htt
 
 @require_POST
 @requires("members.manage")
+@open_when_locked
 def remove(request: OrgRequest, slug: str, membership_id: uuid.UUID) -> HttpResponse:
     membership = _member(request, membership_id)
     with explained(request):
@@ -93,6 +95,7 @@ def remove(request: OrgRequest, slug: str, membership_id: uuid.UUID) -> HttpResp
 
 @require_POST
 @requires("ownership.transfer")
+@open_when_locked
 def hand_over(request: OrgRequest, slug: str) -> HttpResponse:
     try:
         chosen = uuid.UUID(request.POST.get("member", ""))
@@ -109,6 +112,7 @@ def hand_over(request: OrgRequest, slug: str) -> HttpResponse:
 
 @require_POST
 @requires("organization.view")
+@open_when_locked
 def leave(request: OrgRequest, slug: str) -> HttpResponse:
     name = request.organization.name
     with explained(request):

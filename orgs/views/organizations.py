@@ -8,7 +8,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from orgs import organizations
 from orgs.capabilities import Capability
-from orgs.decorators import person_required, requires
+from orgs.decorators import open_when_locked, person_required, requires
 from orgs.exceptions import DomainError
 from orgs.forms import CloseForm, DescriptionForm, ProfileForm, SlugForm, TeamForm
 from orgs.models import Organization, User
@@ -66,6 +66,7 @@ def change_slug(request: OrgRequest, slug: str) -> HttpResponse:
 
 @require_POST
 @requires("organization.close")
+@open_when_locked
 def close(request: OrgRequest, slug: str) -> HttpResponse:
     form = CloseForm(request.POST, slug=slug)
     if not form.is_valid():
@@ -80,6 +81,7 @@ def close(request: OrgRequest, slug: str) -> HttpResponse:
 
 @require_POST
 @requires("organization.view")
+@open_when_locked
 def switch(request: OrgRequest, slug: str) -> HttpResponse:
     """The middleware has made it the current one: it does so for every act inside."""
     return redirect("home")

@@ -98,13 +98,13 @@ def test_a_url_that_names_an_organization_is_for_its_members_and_no_other_is():
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("role", ROLES)
-def test_each_role_gets_what_the_rule_says(world, role):
-    ask = Ask(world.client(role))
+def test_each_role_gets_what_the_rule_says(world_with_stripe, role):
+    ask = Ask(world_with_stripe.client(role))
     held = capabilities.of_role(ROLES[role])
 
     for route, rule, method in ruled(*ORGANIZATIONS):
         status = rule.answers[method] if rule.needs(method) in held else 403
-        ask.expect(status, method, route, samples_of(world, role, route))
+        ask.expect(status, method, route, samples_of(world_with_stripe, role, route))
 
     assert not ask.complaints, ask.report
 
@@ -170,12 +170,12 @@ def _takes_any_method(route: Route) -> bool:
 
 
 @pytest.mark.django_db
-def test_the_named_capability_opens_a_url_and_no_other_does(world):
-    ask = Ask(world.client("member"))
+def test_the_named_capability_opens_a_url_and_no_other_does(world_with_stripe):
+    ask = Ask(world_with_stripe.client("member"))
 
     for route, rule, method in ruled(*ORGANIZATIONS):
         needed = frozenset({rule.needs(method) or ""})
-        samples = samples_of(world, "member", route)
+        samples = samples_of(world_with_stripe, "member", route)
         with members_hold(needed):
             ask.expect(rule.answers[method], method, route, samples)
         with members_hold(capabilities.ALL - needed):
@@ -206,14 +206,16 @@ def samples_of(world: World, role: str, route: Route) -> dict[str, str]:
 
 
 @pytest.mark.django_db
-def test_a_foreign_id_is_not_found_in_ones_own_organization(world):
-    ask = Ask(world.client("owner"))
+def test_a_foreign_id_is_not_found_in_ones_own_organization(world_with_stripe):
+    ask = Ask(world_with_stripe.client("owner"))
     tried = set()
 
     for route, rule, method in ruled(Who.MEMBER):
         for name in IDS:
             if name in route.arguments or name in rule.query:
-                samples = world.samples | {name: world.foreign_samples[name]}
+                samples = world_with_stripe.samples | {
+                    name: world_with_stripe.foreign_samples[name]
+                }
                 ask.expect(404, method, route, samples)
                 tried.add(name)
 
@@ -247,15 +249,18 @@ def test_no_unsafe_request_passes_without_the_csrf_token(world):
 
 
 @pytest.mark.django_db
-def test_a_personal_token_opens_the_api_within_its_scope(world):
-    owner = world.people["owner"]
+def test_a_personal_token_opens_the_api_within_its_scope(world_with_stripe):
+    owner = world_with_stripe.people["owner"]
     secrets = {scope: tokens.issue(owner, scope, scopes=[scope])[1] for scope in tokens.SCOPES}
-    reading, writing = Ask(world.bearer(secrets["read"])), Ask(world.bearer(secrets["write"]))
+    reading, writing = (
+        Ask(world_with_stripe.bearer(secrets["read"])),
+        Ask(world_with_stripe.bearer(secrets["write"])),
+    )
 
     for route, rule, method in ruled(Who.CALLER, Who.TOKEN_OR_PERSON):
         right, wrong = (reading, writing) if method in SAFE else (writing, reading)
-        right.expect(rule.answers[method], method, route, world.samples)
-        wrong.expect(403, method, route, world.samples)
+        right.expect(rule.answers[method], method, route, world_with_stripe.samples)
+        wrong.expect(403, method, route, world_with_stripe.samples)
 
     assert not reading.complaints + writing.complaints, reading.report + writing.report
 
@@ -298,14 +303,14 @@ def test_a_page_takes_no_token(world):
 
 
 @pytest.mark.django_db
-def test_a_locked_organization_writes_only_what_its_rules_leave_open(world):
-    EffectivePlan.objects.filter(organization=world.own).update(access=Access.READ_ONLY)
-    ask = Ask(world.client("owner"))
+def test_a_locked_organization_writes_only_what_its_rules_leave_open(world_with_stripe):
+    EffectivePlan.objects.filter(organization=world_with_stripe.own).update(access=Access.READ_ONLY)
+    ask = Ask(world_with_stripe.client("owner"))
 
     for route, rule, method in ruled(*ORGANIZATIONS):
         open_now = method in SAFE or rule.when_locked
         status = rule.answers[method] if open_now else 403
-        ask.expect(status, method, route, samples_of(world, "owner", route))
+        ask.expect(status, method, route, samples_of(world_with_stripe, "owner", route))
 
     assert not ask.complaints, ask.report
 
@@ -344,6 +349,16 @@ def test_reading_writes_no_row(world, reader):
             written |= {route.pattern: touched} if touched else {}
 
     assert written == {}
+
+
+@pytest.mark.django_db
+def test_the_measure_of_rows_sees_a_write_that_was_undone(world):
+    before = rows_written()
+
+    with undone():
+        world.own.memberships.update(last_active_at=None)
+
+    assert rows_written()["orgs_membership"] > before["orgs_membership"]
 
 
 def test_the_reads_that_may_write_exist():

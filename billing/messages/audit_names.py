@@ -1,0 +1,23 @@
+"""What billing's acts are called on the page of the audit log."""
+
+from django.utils.translation import gettext_lazy as _
+
+from orgs import audit_texts
+
+
+def register() -> None:
+    audit_texts.register(
+        {
+            "billing.checkout_started": _("Checkout opened"),
+            "billing.portal_opened": _("Portal of Stripe opened"),
+            "billing.plan_changed": _("Plan changed"),
+            "billing.change_scheduled": _("Plan change scheduled"),
+            "billing.change_undone": _("Plan change undone"),
+            "billing.cancelled": _("Subscription cancelled"),
+            "billing.subscription_ended": _("Subscription ended"),
+            "billing.promotion_applied": _("Promo code used"),
+            "billing.owner_notified": _("Owner asked to pay"),
+            "billing.grant_given": _("Plan given"),
+            "billing.grant_revoked": _("Given plan withdrawn"),
+        }
+    )

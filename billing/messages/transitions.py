@@ -1,0 +1,144 @@
+"""Tells people when a plan or its access has changed, or is about to; each thing once.
+
+The verdict needs none of this (DESIGN, Money in): it only makes visible what is already true. Keys
+name the invoice, subscription or grant, never our own numbering, so that the order in which events
+came changes no mail.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from django.dispatch import receiver
+
+from billing import catalog
+from billing.catalog.policies import Trial
+from billing.entitlement import clock, store
+from billing.messages import mails
+from billing.models import Access, EffectivePlan, EffectivePlanChange, Grant, OutboxMessage, Source
+from billing.models.effective_plan import Verdict
+from billing.signals import entitlement_changed
+from orgs.models import Organization
+
+_LAST_CALL: Final = timedelta(days=1)
+
+
+@receiver(entitlement_changed)
+def on_entitlement_changed(
+    sender: object, organization: Organization, effective: EffectivePlan, **kwargs: Any
+) -> None:
+    """In the transaction that made it true."""
+    if organization.closed_at is not None:
+        return
+    before = (
+        EffectivePlanChange.objects.filter(
+            organization=organization, sequence__lt=effective.sequence
+        )
+        .select_related("plan")
+        .order_by("-sequence")
+        .first()
+    )
+    if before is not None:
+        _tell_of_access(organization, before, effective)
+        _tell_of_plan(organization, before, effective)
+
+
+def make_due_changes_visible(limit: int = 500) -> int:
+    """Every minute: verdicts that time alone has changed are derived, and so announced."""
+    outdated = EffectivePlan.objects.outdated().select_related("organization")[:limit]
+    for row in outdated:
+        store.rederive(row.organization, cause="time")
+    return len(outdated)
+
+
+def remind(limit: int = 500) -> None:
+    """Every minute: a day before the end of grace, and the catalogue's days before a trial's."""
+    coming = EffectivePlan.objects.with_a_deadline().select_related("organization", "plan")
+    for row in coming.order_by("pk")[:limit]:
+        now = clock.now_for(row.organization)
+        if row.grace_ends_at is not None and _is_last_call(row, now):
+            _about_invoice(row.organization, "grace_ending", row.owed_invoice)
+        elif row.source == Source.TRIAL and row.ends_at is not None:
+            _remind_of_trial(row, row.ends_at, now)
+
+
+# --- Access -----------------------------------------------------------------------------------
+
+
+def _tell_of_access(organization: Organization, before: Verdict, after: EffectivePlan) -> None:
+    was_locked, is_locked = (v.access == Access.READ_ONLY for v in (before, after))
+    if is_locked and after.owed_invoice:
+        _about_invoice(organization, "locked", after.owed_invoice)
+    elif was_locked and not is_locked and _was_told(f"mail.locked:{before.owed_invoice}"):
+        _about_invoice(organization, "unlocked", before.owed_invoice)
+
+
+def _was_told(key: str) -> bool:
+    """Nobody hears of an end whose beginning they never heard of."""
+    return OutboxMessage.objects.filter(once_per=key).exists()
+
+
+def _about_invoice(organization: Organization, kind: str, invoice: str) -> None:
+    mails.announce(organization, kind, once_per=invoice, payload={"invoice": invoice})
+
+
+def _is_last_call(row: EffectivePlan, now: datetime) -> bool:
+    """A day before the end, or in the second half of a grace that is shorter than two days."""
+    ends_at = row.grace_ends_at
+    grace = timedelta(days=catalog.current().dunning.grace_days)
+    return ends_at is not None and ends_at - min(_LAST_CALL, grace / 2) <= now < ends_at
+
+
+# --- Plans ------------------------------------------------------------------------------------
+
+
+def _tell_of_plan(organization: Organization, before: Verdict, after: EffectivePlan) -> None:
+    if after.source == Source.STRIPE and after.access == Access.FULL:
+        mails.announce(organization, "welcome", once_per=str(organization.pk))
+    if before.plan.key == after.plan.key:
+        return
+    cause = _cause_of_downgrade(organization, before, after)
+    if cause:
+        payload = {"plan": after.plan.key, "before": before.plan.key}
+        mails.announce(organization, "downgraded", once_per=cause, payload=payload)
+
+
+def _cause_of_downgrade(organization: Organization, before: Verdict, after: EffectivePlan) -> str:
+    """What it hangs on: the unpaid invoice, the subscription that ended or changed, the trial."""
+    if after.reason == "payment_failed_downgrade":
+        return after.owed_invoice
+    if after.source == Source.DEFAULT:
+        if before.source == Source.STRIPE:
+            return f"{before.subscription_id}:ended"
+        return _trial_of(organization) if before.source == Source.TRIAL else ""
+    if after.source == Source.STRIPE and _is_lower(before.plan.key, after.plan.key):
+        start = after.period_start.isoformat() if after.period_start else ""
+        return f"{after.subscription_id}:{after.plan.key}:{start}"
+    return ""
+
+
+def _is_lower(before: str, after: str) -> bool:
+    sold = catalog.current()
+    return before in sold.plans and sold.position(after) < sold.position(before)
+
+
+def _trial_of(organization: Organization) -> str:
+    grant = Grant.objects.filter(organization=organization, source=Source.TRIAL).last()
+    return f"trial:{grant.pk}" if grant else ""
+
+
+def _remind_of_trial(row: EffectivePlan, ends_at: datetime, now: datetime) -> None:
+    """The nearest reminder alone: whoever comes late to one has no use for the earlier."""
+    entry = catalog.current().plans.get(row.plan.key)
+    trial: Trial | None = entry.trial if entry else None
+    due = [days for days in (trial.reminder_days if trial else ()) if _is_due(ends_at, days, now)]
+    if due:
+        mails.announce(
+            row.organization,
+            "trial_ending",
+            once_per=f"{_trial_of(row.organization)}:{min(due)}",
+            payload={"plan": row.plan.key},
+        )
+
+
+def _is_due(ends_at: datetime, days: int, now: datetime) -> bool:
+    return ends_at - timedelta(days=days) <= now < ends_at
