@@ -13,7 +13,6 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import transaction
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -76,6 +75,7 @@ class _Local:
 
     def __init__(self) -> None:
         self.readings: dict[Place, tuple[float, Reading]] = {}
+        self.floors: dict[UUID, int] = {}  # sequences below which a reading is void
         self.rests_until = 0.0
         self.lock = threading.Lock()
 
@@ -90,12 +90,17 @@ class _Local:
             known = self.readings.get(place)
             if known is not None and known[1].sequence > reading.sequence:
                 return
+            if reading.sequence < self.floors.get(place[0], 0):
+                return  # read before the limits changed, and on its way since
             if len(self.readings) >= MOST_LOCAL:
                 self.readings.clear()
             self.readings[place] = (time.monotonic() + LOCAL_SECONDS, reading)
 
-    def drop(self, organization: UUID) -> None:
+    def drop(self, organization: UUID, floor: int) -> None:
         with self.lock:
+            if len(self.floors) >= MOST_LOCAL:
+                self.floors.clear()
+            self.floors[organization] = floor
             for place in [place for place in self.readings if place[0] == organization]:
                 del self.readings[place]
 
@@ -146,18 +151,14 @@ def store(organization: UUID, readings: Iterable[tuple[str, str, Reading]]) -> N
 
 def forget(organization: UUID, sequence: int) -> None:
     """After a change of limits: readings below `sequence` are void, also those still on the way."""
-    _local.drop(organization)
+    _local.drop(organization, sequence)
     _attempt(_FORGET, organization, [KEPT_SECONDS, sequence])
-
-
-def forget_after_commit(organization: UUID) -> None:
-    """Where the sequence did not move: readings may be stored again at once."""
-    transaction.on_commit(lambda: forget(organization, 0))
 
 
 def forget_locally() -> None:
     """Drops this process's copies (a forked child, a test)."""
     _local.readings.clear()
+    _local.floors.clear()
     _local.rests_until = 0.0
 
 

@@ -4,11 +4,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import Q
+from django.db.models import F, Q
 
 from billing import catalog
 from billing.catalog.schema import Meter
@@ -92,6 +93,16 @@ def derive(organization: Organization, effective: EffectivePlan) -> None:
         head.limits_sequence = head.sequence
         head.save()
         transaction.on_commit(lambda: counters.forget(organization.pk, head.sequence))
+
+
+def void_readings(organization_id: UUID, **head: datetime) -> None:
+    """For changes that move no limit (a clock, a closing): what was read before them is void."""
+    QuotaHead.objects.filter(pk=organization_id).update(
+        sequence=F("sequence") + 1, limits_sequence=F("sequence") + 1, **head
+    )
+    sequence = QuotaHead.objects.filter(pk=organization_id).values_list("sequence", flat=True)
+    for found in sequence:
+        transaction.on_commit(partial(counters.forget, organization_id, found))
 
 
 def lock_head(organization: Organization) -> QuotaHead:

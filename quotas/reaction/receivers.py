@@ -11,7 +11,7 @@ from billing.models import BillingAccount, EffectivePlan
 from billing.signals import entitlement_changed, invoices_copied
 from orgs.models import Organization
 from orgs.signals import member_adding, organization_closed
-from quotas.engine import counters, limits, members
+from quotas.engine import limits, members
 from quotas.exceptions import QuotaExceeded
 from quotas.models import PeriodRule, QuotaHead, UsageLimit
 
@@ -35,8 +35,8 @@ def on_clock_advanced(
     moved = QuotaHead.objects.filter(organization_id=instance.pk).exclude(
         frozen_at=instance.frozen_at
     )
-    if instance.frozen_at is not None and moved.update(frozen_at=instance.frozen_at):
-        counters.forget_after_commit(instance.pk)
+    if instance.frozen_at is not None and moved.exists():
+        limits.void_readings(instance.pk, frozen_at=instance.frozen_at)
 
 
 @receiver(invoices_copied)
@@ -50,8 +50,7 @@ def on_invoices_copied(sender: Any, organization: Organization, **kwargs: Any) -
 @receiver(organization_closed)
 def on_organization_closed(sender: Any, organization: Organization, **kwargs: Any) -> None:
     """From now on satellites find no such organization."""
-    QuotaHead.objects.filter(organization=organization).update(valid_until=limits.VOID)
-    counters.forget_after_commit(organization.pk)
+    limits.void_readings(organization.pk, valid_until=limits.VOID)
 
 
 @receiver(member_adding)

@@ -1,0 +1,370 @@
+"""The engine against its reference: any history of verbs, time, plans, credits and lost caches.
+
+Real PostgreSQL by the writer, real Redis. `QUOTA_RUNS` and `QUOTA_STEPS` make it longer.
+"""
+
+import os
+import random
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.db import connection
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    multiple,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from redis import Redis
+
+from quotas.engine import counters, enforcement, limits, refresh
+from quotas.engine.decisions import Line
+from quotas.engine.periods import add_months, period_at
+from quotas.exceptions import (
+    IdempotencyConflict,
+    InvalidRequest,
+    KeyGone,
+    NothingToRelease,
+    ReleaseExceedsUsage,
+    ReservationEnded,
+    StaleObservation,
+)
+from quotas.models import Balance, Credit, PeriodRule, UsageEvent
+from tests.factories.quotas import ANCHOR, CreditFactory, change_head, limit_of, limited
+from tests.properties.quota_reference import Hold, Pack, Reference, Terms
+from tests.quotas.conftest import _fresh_copies, _lanes_end, durable
+
+__all__ = ["_fresh_copies", "_lanes_end", "durable"]
+
+RUNS = int(os.environ.get("QUOTA_RUNS", "300"))
+STEPS = int(os.environ.get("QUOTA_STEPS", "40"))
+
+STORAGE, QUERIES = "storage", "ai_queries"
+START = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+amounts = st.integers(1, 12)
+members = st.sampled_from(["anh", "bao"])
+meters = st.sampled_from([STORAGE, QUERIES])
+keys = st.integers(0, 8)
+terms = st.fixed_dictionaries(
+    {
+        "amount": st.one_of(st.none(), st.integers(0, 30)),
+        "hard": st.booleans(),
+        "cap": st.one_of(st.none(), st.integers(0, 10)),
+        "enforcement": st.sampled_from(["enforce"] * 6 + ["observe", "disabled"]),
+        "refusal": st.sampled_from([""] * 8 + ["feature_unavailable"]),
+    }
+)
+
+
+def month_of(at):
+    return period_at(PeriodRule.BILLING, ANCHOR, at).start
+
+
+class QuotaModel(RuleBasedStateMachine):
+    """Every rule does one thing to both and compares what they say."""
+
+    holds = Bundle("holds")
+
+    @initialize(per_member=st.booleans())
+    def an_organization(self, per_member):
+        self.organization = limited()
+        self.model = Reference(START, month_of)
+        self.per_member = per_member
+        self.packs = 0
+        self.ids = {}
+        self.real = {}
+        for meter in (STORAGE, QUERIES):
+            self._set(meter, amount=20, hard=True, cap=None, enforcement="enforce", refusal="")
+        change_head(self.organization, frozen_at=START)
+
+    def _set(self, meter, *, cap, **fields):
+        flow = meter == QUERIES
+        each = flow and self.per_member
+        self.model.terms[meter] = Terms(flow=flow, cap=cap, per_member=each, **fields)
+        limit_of(
+            self.organization, meter, per_member=each, overage_cap=cap, at=self.model.now, **fields
+        )
+        self._changed()
+
+    def _changed(self):
+        limits.void_readings(self.organization.pk)
+
+    # --- What callers do ------------------------------------------------------------------
+
+    @rule(meter=meters, member=members, amount=amounts, key=keys)
+    def consume(self, meter, member, amount, key):
+        self._use("consume", [(meter, member, amount)], key)
+
+    @rule(meter=meters, member=members, amount=amounts, key=keys, days=st.integers(0, 34))
+    def record(self, meter, member, amount, key, days):
+        at = self.model.now - timedelta(days=days) if days else None
+        self._use("record", [(meter, member, amount)], key, at)
+
+    @rule(
+        lines=st.lists(st.tuples(meters, members, amounts), min_size=2, max_size=3),
+        key=keys,
+    )
+    def consume_several(self, lines, key):
+        self._use("consume", lines, key)
+
+    def _use(self, verb, lines, key, at=None):
+        expected = self.model.use(key, verb, lines, at)
+        request = enforcement.asking.use(
+            verb,
+            self.organization.pk,
+            [Line(meter, amount, member) for meter, member, amount in lines],
+            f"key-{key}",
+            occurred_at=at,
+        )
+        if expected is None:
+            with pytest.raises(IdempotencyConflict):
+                enforcement.decided(request)
+            return
+        answers = enforcement.decided(request).lines
+        for answer, wanted in zip(answers, expected, strict=True):
+            self._same(answer, wanted)
+
+    @rule(key=keys)
+    def release(self, key):
+        errors = {
+            "gone": KeyGone,
+            "not_consumed": NothingToRelease,
+            "exceeds": ReleaseExceedsUsage,
+        }
+        expected = self.model.release(key)
+        if isinstance(expected, str):
+            with pytest.raises(errors[expected]):
+                enforcement.release(self.organization, idempotency_key=f"key-{key}")
+            return
+        answers = enforcement.release(self.organization, idempotency_key=f"key-{key}").lines
+        for answer, wanted in zip(answers, expected, strict=True):
+            self._same(answer, wanted)
+
+    @rule(amount=amounts)
+    def release_amount(self, amount):
+        wanted = self.model.release_amount(STORAGE, "", amount)
+        self._same(enforcement.release_amount(self.organization, STORAGE, amount), wanted)
+
+    @rule(value=st.integers(0, 40), minutes=st.integers(0, 200))
+    def set_level(self, value, minutes):
+        observed_at = START - timedelta(days=30) + timedelta(minutes=minutes)
+        wanted = self.model.set_level(STORAGE, value, observed_at)
+        if wanted is None:
+            if self.model.sum(self.model.place(STORAGE, "")).observed_at != observed_at:
+                with pytest.raises(StaleObservation):
+                    self._level(value, observed_at)
+            return
+        self._same(self._level(value, observed_at), wanted)
+
+    def _level(self, value, observed_at):
+        return enforcement.set_level(self.organization, STORAGE, value, observed_at=observed_at)
+
+    @rule(
+        target=holds,
+        meter=meters,
+        member=members,
+        amount=amounts,
+        seconds=st.sampled_from([60, 3600]),
+    )
+    def reserve(self, meter, member, amount, seconds):
+        hold, wanted = self.model.reserve(meter, member, amount, seconds)
+        self.packs += 1
+        answer = enforcement.reserve(
+            self.organization,
+            meter,
+            amount,
+            idempotency_key=f"hold-{self.packs}",
+            expires_in=seconds,
+            member=member,
+        )
+        self._same(answer.decision, wanted)
+        assert (answer.id is None) == (hold is None)
+        if hold is None:
+            return multiple()
+        self.ids[id(hold)] = answer.id
+        return hold
+
+    @rule(hold=holds, amount=st.integers(0, 13))
+    def commit(self, hold: Hold, amount):
+        if id(hold) not in self.ids:
+            return
+        errors = {
+            "conflict": IdempotencyConflict,
+            "ended": ReservationEnded,
+            "too_much": InvalidRequest,
+        }
+        name = self.ids[id(hold)]
+        wanted = self.model.commit(hold, amount)
+        if wanted == "again":
+            assert enforcement.commit(name, amount).replayed
+        elif isinstance(wanted, str):
+            with pytest.raises(errors[wanted]):
+                enforcement.commit(name, amount)
+        else:
+            self._same(enforcement.commit(name, amount), wanted)
+
+    @rule(hold=holds)
+    def void(self, hold: Hold):
+        if id(hold) not in self.ids:
+            return
+        name = self.ids[id(hold)]
+        wanted = self.model.void(hold)
+        if wanted == "again":
+            assert enforcement.void(name).replayed
+        elif wanted == "ended":
+            with pytest.raises(ReservationEnded):
+                enforcement.void(name)
+        else:
+            self._same(enforcement.void(name), wanted)
+
+    @rule(meter=meters, member=members, amount=amounts)
+    def check(self, meter, member, amount):
+        answer = enforcement.check(self.organization, meter, amount, member=member)
+        reason = self.model.refusal(meter, member, amount)
+        place = self.model.place(meter, member)
+        denied = reason is not None and self.model.terms[meter].enforcement == "enforce"
+        self._same(answer, self.model.answer(place, allowed=not denied, reason=reason))
+
+    def _same(self, answer, wanted):
+        got = (
+            answer.allowed,
+            answer.reason,
+            answer.used,
+            answer.held,
+            answer.remaining,
+            answer.overage,
+        )
+        expected = (
+            wanted.allowed,
+            wanted.reason,
+            wanted.used,
+            wanted.held,
+            wanted.remaining,
+            wanted.overage,
+        )
+        assert got == expected
+
+    # --- What happens around them ---------------------------------------------------------
+
+    @rule(seconds=st.sampled_from([1, 59, 60, 3600, 86_400]))
+    def time_passes(self, seconds):
+        self._now(self.model.now + timedelta(seconds=seconds))
+
+    @rule(before=st.booleans())
+    def the_period_ends(self, before):
+        end = period_at(PeriodRule.BILLING, ANCHOR, self.model.now).end
+        self._now(end - timedelta(microseconds=1) if before else end)
+
+    def _now(self, at):
+        if at <= add_months(START, 3):
+            self.model.now = at
+            change_head(self.organization, frozen_at=at)
+            self._changed()
+
+    @rule(meter=meters, fields=terms)
+    def the_plan_changes(self, meter, fields):
+        self._set(meter, **fields)
+
+    @rule(access=st.sampled_from(["full", "full", "restricted", "read_only"]))
+    def access_changes(self, access):
+        self.model.access = access
+        change_head(self.organization, access=access)
+        self._changed()
+
+    @precondition(lambda self: self.packs < 20)
+    @rule(
+        amount=st.integers(1, 15),
+        priority=st.integers(1, 2),
+        days=st.one_of(st.none(), st.integers(1, 20)),
+    )
+    def credits_are_bought(self, amount, priority, days):
+        expires_at = None if days is None else self.model.now + timedelta(days=days)
+        pack = CreditFactory.create(
+            organization=self.organization,
+            amount=amount,
+            priority=priority,
+            expires_at=expires_at,
+            starts_at=START - timedelta(days=90),
+        )
+        self.packs += 1
+        self.model.buy(QUERIES, Pack(pack.pk, amount, amount, priority, expires_at))
+        self._changed()
+
+    @rule(junk=st.booleans())
+    def redis_is_lost(self, junk):
+        redis: Redis = counters.client()
+        redis.delete(f"quota:{{{self.organization.pk}}}")
+        if junk:
+            redis.set(f"quota:{{{self.organization.pk}}}", random.randbytes(20))  # noqa: S311  junk
+        counters.forget_locally()
+
+    @rule()
+    def another_process_asks(self):
+        refresh.flush()
+        counters.forget_locally()
+
+    # --- What always holds ----------------------------------------------------------------
+
+    @invariant()
+    def the_balances_are_the_references(self):
+        if not hasattr(self, "model"):
+            return
+        rows = {
+            (row.meter, row.member, row.period_start if row.meter == QUERIES else None): (
+                row.used,
+                row.credited,
+                row.overage,
+            )
+            for row in Balance.objects.filter(organization=self.organization)
+        }
+        wanted = {
+            place: (found.used, found.credited, found.overage)
+            for place, found in self.model.sums.items()
+        }
+        empty = (0, 0, 0)
+        for place in rows.keys() | wanted.keys():
+            assert rows.get(place, empty) == wanted.get(place, empty), place
+        left = dict(
+            Credit.objects.filter(organization=self.organization).values_list("pk", "remaining")
+        )
+        assert left == {pack.name: pack.left for pack in self.model.packs.get(QUERIES, [])}
+
+    @invariant()
+    def the_ledger_adds_up_to_the_balances(self):
+        if not hasattr(self, "model"):
+            return
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(*) FROM plan_usage b WHERE b.organization_id = %s AND b.used <> ("
+                " SELECT coalesce(sum(e.delta), 0) + b.checkpoint FROM usage_event e"
+                " JOIN usage_limit l ON l.organization_id = e.organization_id"
+                "  AND l.meter = e.meter"
+                " WHERE e.organization_id = b.organization_id AND e.meter = b.meter"
+                "  AND e.period_start = b.period_start"
+                "  AND CASE WHEN l.per_member THEN e.member ELSE '' END = b.member)",
+                [self.organization.pk],
+            )
+            assert cursor.fetchone() == (0,)
+        refused = UsageEvent.objects.filter(organization=self.organization, accepted=False)
+        assert not refused.exclude(delta=0).exists()
+
+
+@pytest.mark.usefixtures("durable")
+def test_the_engine_answers_as_its_reference():
+    run_state_machine_as_test(
+        QuotaModel,
+        settings=settings(
+            max_examples=RUNS,
+            stateful_step_count=STEPS,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            database=None,
+        ),
+    )
