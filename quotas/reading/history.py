@@ -11,7 +11,7 @@ from billing.catalog.schema import Meter
 from orgs.models import Organization
 from quotas.engine.periods import Period, add_months
 from quotas.models import Balance, Rollup
-from quotas.reading.usage import Usage, meters, prices
+from quotas.reading.usage import Usage, meters
 
 SHOWN = 12
 MONTHS = 12
@@ -63,7 +63,7 @@ def of_period(usage: Usage, period: Period) -> list[PastReading]:
         .annotate(total=Sum("used"), beyond=Sum("overage"))
     )
     sums = {row["meter"]: row for row in rows}
-    rates = prices(usage.effective)
+    rates = usage.prices
     return [
         PastReading(
             key=key,

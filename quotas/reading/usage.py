@@ -134,6 +134,7 @@ class Usage:
     at: datetime
     period: Period
     readings: tuple[UsageReading, ...]
+    prices: "Mapping[str, Price]"  # of what is billed beyond the included amount
     costs: Costs | None
 
     def reading(self, key: str) -> UsageReading | None:
@@ -153,7 +154,8 @@ def of(organization: Organization, *, member: str = "") -> Usage:
     period = usage_month(terms.values(), organization, at)
     readings = [_reading(key, found[key], terms[key], member) for key in keys]
     readings = _counted(readings, organization)
-    readings = _priced(readings, effective)
+    priced = prices(effective)
+    readings = _priced(readings, priced)
     readings = _projected(readings, organization, period, at)
     return Usage(
         organization=organization,
@@ -161,6 +163,7 @@ def of(organization: Organization, *, member: str = "") -> Usage:
         at=at,
         period=period,
         readings=tuple(readings),
+        prices=priced,
         costs=_costs(effective, readings),
     )
 
@@ -340,12 +343,16 @@ def _counted(readings: list[UsageReading], organization: Organization) -> list[U
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a unit beyond the included amount costs; the cap is what the owner or the plan says."""
+    """What a unit beyond the included amount costs; the cap is what the owner or the plan says.
+
+    `stops`: the owner wants none of it.
+    """
 
     currency: str
     rate: Decimal
     per: int
     cap: int | None
+    stops: bool
 
 
 def prices(effective: EffectivePlan) -> dict[str, Price]:
@@ -366,13 +373,16 @@ def prices(effective: EffectivePlan) -> dict[str, Price]:
         if control is not None and control.cap is not None:
             cap = control.cap
         found[limit.meter] = Price(
-            currency, Decimal(rate), int(overage.get("per", 1)), None if cap is None else int(cap)
+            currency=currency,
+            rate=Decimal(rate),
+            per=int(overage.get("per", 1)),
+            cap=None if cap is None else int(cap),
+            stops=control is not None and control.choice == UsageControl.Choice.STOP,
         )
     return found
 
 
-def _priced(readings: list[UsageReading], effective: EffectivePlan) -> list[UsageReading]:
-    by_meter = prices(effective)
+def _priced(readings: list[UsageReading], by_meter: Mapping[str, Price]) -> list[UsageReading]:
     return [
         replace(reading, extra=extra_of(by_meter[reading.key], reading.overage))
         if reading.key in by_meter and reading.overage_policy == Overage.BILL

@@ -65,7 +65,7 @@ class Line:
     name: str
     share: int
     amounts: tuple[str, ...]
-    last_active: datetime | None
+    last_active: str
 
 
 class UsagePage:
@@ -91,6 +91,8 @@ class UsagePage:
 
     @cached_property
     def window(self) -> Period:
+        if self.choice.period == CURRENT:
+            return self.usage.period
         if self.choice.period == YEAR:
             return history.last_year(self.usage)
         for period in self.past:
@@ -215,7 +217,7 @@ class UsagePage:
         live = self.is_current and (own_period or not is_flow)
         used = reading.used if live else net
         begins = 0 if is_flow else max(reading.used - net, 0)
-        ahead = reading.projection if live else None
+        ahead = reading.projection if live and not reading.is_full else None
         return Drawing(
             meter=reading.meter,
             window=self.window,
@@ -281,7 +283,7 @@ class UsagePage:
                     format_amount(max(amount, 0), reading.meter)
                     for amount, reading in zip(part.amounts, self.columns, strict=True)
                 ),
-                last_active=part.last_active,
+                last_active=cards.day(part.last_active) if part.last_active else "-",
             )
             for part in found.parts
         ]

@@ -18,7 +18,6 @@ from orgs.decorators import requires
 from orgs.requests import OrgRequest
 from quotas import controls
 from quotas.forms import AlertsForm, OverageForm
-from quotas.models import UsageControl
 from quotas.reaction import alerts
 from quotas.reading.usage import Price, Usage, prices
 
@@ -52,11 +51,7 @@ def controls_of(request: OrgRequest, usage: Usage) -> Controls | None:
     """None for those who may not decide."""
     if Capability.USAGE_MANAGE not in request.capabilities:
         return None
-    chosen = {
-        control.meter: control.choice
-        for control in UsageControl.objects.filter(organization=request.organization)
-    }
-    priced = prices(usage.effective)
+    priced = usage.prices
     return Controls(
         overages=[
             OverageControl(
@@ -66,7 +61,7 @@ def controls_of(request: OrgRequest, usage: Usage) -> Controls | None:
                 currency=priced[reading.key].currency.upper(),
                 cap=_major(priced[reading.key]),
                 step=f"{10 ** -exponent(priced[reading.key].currency):g}",
-                stops=chosen.get(reading.key) == UsageControl.Choice.STOP,
+                stops=priced[reading.key].stops,
             )
             for reading in usage.readings
             if reading.key in priced and reading.limit is not None

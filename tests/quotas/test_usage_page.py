@@ -24,18 +24,13 @@ GB = 2**30
 
 
 @pytest.fixture
-def team(_copies_forgotten):
+def team():
     """On Pro with ten seats since the 5th, 17 days into a month of 30."""
     selling.put_on_sale()
     team = OrganizationFactory.create(name="Hạ Long Studio", slug="ha-long")
     now = timezone.now()
     selling.pays(team, period_start=now - timedelta(days=17), period_end=now + timedelta(days=13))
     return team
-
-
-@pytest.fixture
-def _copies_forgotten():
-    """Readings of this test alone."""
 
 
 def visit(person, team, name="usage", **query):
@@ -288,13 +283,19 @@ def test_the_page_speaks_vietnamese(team):
     assert "Cost so far" not in html
 
 
-@pytest.mark.parametrize("name", ["usage", "usage-meters"])
-def test_a_thousand_members_cost_the_queries_of_one(team, name, django_assert_max_num_queries):
+@pytest.mark.parametrize(("name", "most"), [("usage", 24), ("usage-meters", 13)])
+def test_a_thousand_members_cost_the_queries_of_one(
+    team, name, most, django_assert_max_num_queries
+):
     owner = owner_of(team)
     use(team, 3, member=str(owner.pk))
     rollups.catch_up()
-    with django_assert_max_num_queries(40) as for_one:
-        visit(owner, team, name)
+    client = Client()
+    client.force_login(owner)
+    url = reverse(f"quotas:{name}", kwargs={"slug": team.slug})
+    client.get(url)  # now the plan and its limits are derived, and the visit is stamped
+    with django_assert_max_num_queries(most) as for_one:
+        client.get(url)
     people = [UserFactory.build(email=f"crowd-{n}@example.com") for n in range(1000)]
     type(people[0]).objects.bulk_create(people)
     Membership.objects.bulk_create(
@@ -304,8 +305,8 @@ def test_a_thousand_members_cost_the_queries_of_one(team, name, django_assert_ma
         use(team, 2, member=str(person.pk))
     rollups.catch_up()
 
-    with django_assert_max_num_queries(40) as for_many:
-        visit(owner, team, name)
+    with django_assert_max_num_queries(most) as for_many:
+        client.get(url)
 
     assert len(for_many) == len(for_one)
 
