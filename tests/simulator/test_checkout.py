@@ -2,7 +2,7 @@ import pytest
 import stripe
 
 from tests.stripe_simulator.client import Refused
-from tests.stripe_simulator.lifecycle.sequences import CHECKOUT_PAID
+from tests.stripe_simulator.lifecycle.sequences import CHECKOUT_PAID, CHECKOUT_TRIAL
 
 HANOI = {"country": "VN", "line1": "1 Tràng Tiền", "city": "Hà Nội", "postal_code": "10000"}
 TYPED = {"email": "owner@example.com", "name": "Hà", **HANOI}
@@ -292,3 +292,15 @@ def test_a_promotion_code_can_ask_for_a_minimum(simulator, api, shop):
         simulator.complete_checkout(session.id, promotion_code="BIG")
 
     assert api.v1.checkout.sessions.retrieve(session.id).status == "open"
+
+
+def test_the_events_of_a_trial_with_a_card_come_in_stripes_order(simulator, shop):
+    session = shop.session(shop.customer(), subscription_data={"trial_period_days": 14})
+    before = len(simulator.events())
+
+    simulator.complete_checkout(session.id)
+
+    happened = [event["type"] for event in simulator.events()[before:]]
+    expected = [kind for kind in CHECKOUT_TRIAL if kind in happened]
+    assert happened == expected
+    assert happened[-1] == "customer.subscription.created"

@@ -258,3 +258,20 @@ def test_a_credit_note_can_be_read(api, shop, customer, browser):
     text = pypdf.PdfReader(io.BytesIO(answer.content)).pages[0].extract_text()
     assert "Credit note" in text
     assert "-$5.00" in text
+
+
+def test_the_bank_asks_before_a_3ds_card_pays_an_invoice(simulator, shop, customer, browser):
+    api = shop.api
+    shop.subscribe(customer)
+    simulator.set_card(customer.id, "decline")
+    simulator.advance(customer=customer.id, by_seconds=32 * 86_400)
+    (failing,) = api.v1.invoices.list({"customer": customer.id, "status": "open"}).data
+
+    asked = browser.post(failing.hosted_invoice_url, data={"card": "3ds"})
+    refused = browser.post(asked.headers["location"], data={"challenge": "fail"})
+    still_open = api.v1.invoices.retrieve(failing.id).status
+    browser.post(asked.headers["location"], data={"challenge": "complete"})
+
+    assert refused.status_code == 402
+    assert still_open == "open"
+    assert api.v1.invoices.retrieve(failing.id).status == "paid"

@@ -19,10 +19,24 @@ def show(sim: Simulator, visit: Visit) -> Response:
     invoice = _found(sim, visit)
     if visit.method == "GET":
         return _page(sim, invoice)
+    if visit.form.get("card") == "3ds":
+        return redirect(f"{invoice['hosted_invoice_url']}/challenge")
     try:
         _pay(sim, invoice, visit.form)
     except StripeError as refused:
         return _page(sim, invoice, error=str(refused))
+    return redirect(invoice["hosted_invoice_url"])
+
+
+def challenge(sim: Simulator, visit: Visit) -> Response:
+    """The bank asks the payer before it lets a 3-D Secure card pay."""
+    invoice = _found(sim, visit)
+    if visit.method == "GET":
+        remaining = written(invoice["amount_remaining"], invoice["currency"])
+        return html("challenge.html", seller=ACCOUNT_NAME, total=remaining)
+    if visit.form.get("challenge") != "complete":
+        return _page(sim, invoice, error="We are unable to authenticate your payment method.")
+    _pay(sim, invoice, {"card": "3ds"})
     return redirect(invoice["hosted_invoice_url"])
 
 
@@ -129,6 +143,7 @@ def _pay(sim: Simulator, invoice: Obj, form: dict[str, str]) -> None:
     if behaviour not in cards.BEHAVIOURS:
         raise StripeError("Choose a payment method.")
     method = cards.create_payment_method(sim, behaviour, customer=invoice["customer"])
+    method["_sim"]["authenticated"] = behaviour == "3ds"
     sim.emit("payment_method.attached", method)
     verdict: Verdict = VERDICTS["success"] if behaviour == "3ds" else VERDICTS[behaviour]
     said = collection.collect(sim, invoice, method, verdict, by_hand=True)

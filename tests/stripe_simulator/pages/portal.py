@@ -167,7 +167,7 @@ def _page(sim: Simulator, session: Obj, *, error: str | None = None) -> Response
         subscriptions=[_subscription_row(sim, one) for one in _live(sim, customer)],
         tax_ids=sim.store.scan("tax_id", customer=customer["id"]),
         tax_id_types=TAX_IDS,
-        test_methods=OFFERED_METHODS,
+        test_methods=[one for one in OFFERED_METHODS if one.behaviour != "3ds"],
     )
 
 

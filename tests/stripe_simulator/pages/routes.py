@@ -13,6 +13,7 @@ def routes(sim: Simulator, courier: Courier) -> list[Route]:
         page(sim, courier, "/c/pay/{session}", checkout.show),
         page(sim, courier, "/c/pay/{session}/challenge", checkout.challenge),
         page(sim, courier, "/i/{invoice}/{secret}", invoice.show),
+        page(sim, courier, "/i/{invoice}/{secret}/challenge", invoice.challenge),
         page(sim, courier, "/i/{invoice}/{secret}/pdf", invoice.document, "GET"),
         page(sim, courier, "/credit_notes/{note}/pdf", invoice.credit_note, "GET"),
         page(sim, courier, "/receipts/{charge}", invoice.receipt, "GET"),
