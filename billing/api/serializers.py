@@ -81,7 +81,7 @@ class PriceResponse(serializers.Serializer[Any]):
     amount = serializers.IntegerField(source="unit_amount", help_text="Minor units.")
 
 
-class LimitResponse(serializers.Serializer[Any]):
+class PlanLimitResponse(serializers.Serializer[Any]):
     meter = serializers.CharField()
     amount = serializers.IntegerField(allow_null=True, help_text="null means unlimited.")
     hard = serializers.BooleanField()
@@ -98,7 +98,7 @@ class PlanResponse(serializers.Serializer[Any]):
     min_seats = serializers.IntegerField()
     max_seats = serializers.IntegerField(allow_null=True)
     prices = PriceResponse(many=True, source="on_sale_prices")
-    limits = LimitResponse(many=True, source="limits.all")
+    limits = PlanLimitResponse(many=True, source="limits.all")
     features = serializers.DictField(child=serializers.CharField())
     sales_contact = serializers.SerializerMethodField()
 
