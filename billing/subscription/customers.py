@@ -21,7 +21,8 @@ _KEY_LIFETIME = timedelta(hours=23)
 def ensure(organization: Organization) -> BillingAccount:
     """The organization's account with a customer id; exactly one under parallel calls (B18).
 
-    A customer that was deleted at Stripe is followed by a new one when somebody buys again. Raises StripeUnavailable, after which a retry finds the same customer, or NotConfigured.
+    A customer that was deleted at Stripe is followed by a new one when somebody buys again. Raises
+    StripeUnavailable, after which a retry finds the same customer, or NotConfigured.
     """
     account, _ = BillingAccount.objects.get_or_create(organization=organization)
     if _has_customer(account) or not stripe_api.is_configured():

@@ -5,7 +5,9 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from billing.entitlement import store
 from billing.exceptions import StripeUnavailable
+from billing.gateway import stripe_api
 from billing.models import BillingAccount
 from billing.subscription import customers
 from tests.billing.racing import at_once
@@ -84,3 +86,21 @@ def _lose_the_answer(stripe, organization):
         customers.ensure(organization)
     assert BillingAccount.objects.get(organization=organization).stripe_customer_id is None
     assert len(_customers(stripe)) == 1
+
+
+def test_who_buys_again_after_the_customer_was_deleted_gets_a_new_one(stripe, clocks):
+    """A23: the tombstone ends what was, not the organization."""
+    organization = OrganizationFactory.create()
+    stripe.buy(organization)
+    stripe.deliver_all(organization)
+    former = stripe.customer_of(organization)
+    stripe_api.client().v1.customers.delete(former)
+    stripe.deliver(stripe.simulator.events("customer.deleted"))
+    assert store.current(organization).plan.key == "hobby"
+
+    stripe.buy(organization)
+    stripe.deliver_all(organization)
+
+    assert stripe.customer_of(organization) != former
+    assert store.current(organization).plan.key == "pro"
+    assert organization.subscriptions.standing().count() == 1

@@ -14,6 +14,7 @@ from billing import tasks
 from billing.entitlement import store
 from billing.gateway import breaker, locks, stripe_api
 from billing.gateway.webhooks import processing
+from billing.gateway.webhooks.handled import HANDLED
 from billing.messages import outbox
 from billing.models import InboxEvent, OutboxMessage
 from billing.subscription import receivers
@@ -28,9 +29,11 @@ LONG_AGO = "2020-01-01T00:00Z"
 
 
 def _arrive(stripe, organization):
-    """The history is in the inbox and nothing has been applied."""
-    for event in stripe.history_of(organization):
+    """The history is in the inbox and nothing has been applied; how many events await a worker."""
+    history = stripe.history_of(organization)
+    for event in history:
         assert post(stripe.client, event).status_code == 200
+    return sum(event["type"] in HANDLED for event in history)
 
 
 def _bought(stripe):
@@ -150,11 +153,11 @@ def test_without_a_broker_events_are_acknowledged_quickly_and_the_sweeper_runs_t
     stripe.buy(organization)
     started = time.monotonic()
 
-    _arrive(stripe, organization)
+    arrived = _arrive(stripe, organization)
 
     assert time.monotonic() - started < 2
     assert redis_server.llen("celery") == 0
-    assert InboxEvent.objects.waiting().count() == 10
+    assert InboxEvent.objects.waiting().count() == arrived
     no_broker()
     current_app.conf.task_always_eager = True
     tasks.sweep_inbox()
@@ -169,9 +172,9 @@ def test_with_a_broker_an_event_calls_its_worker_at_once(stripe, redis_server):
     stripe.buy(organization)
     redis_server.flushdb()
 
-    _arrive(stripe, organization)
+    arrived = _arrive(stripe, organization)
 
-    assert redis_server.llen("celery") == 10
+    assert redis_server.llen("celery") == arrived
 
 
 # --- We die half way ---------------------------------------------------------------------------
@@ -283,7 +286,7 @@ def test_who_dies_between_the_commit_and_the_mail_sends_it_later_and_once(stripe
         outbox.deliver_due()
 
     assert _receipts(organization) == 1
-    assert len(mail.outbox) == 1
+    assert len(mail.outbox) == OutboxMessage.objects.filter(kind__startswith="mail.").count()
 
 
 @pytest.mark.django_db(transaction=True)

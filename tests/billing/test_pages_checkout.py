@@ -21,7 +21,9 @@ ORDER = {"tier": "pro", "interval": "month", "currency": "usd", "seats": "3"}
 
 
 @pytest.fixture(autouse=True)
-def suite_on_sale():
+def suite_on_sale(settings):
+    """With nobody where Stripe should be, whichever tests ran before and started a simulator."""
+    settings.STRIPE_SIMULATOR_URL = "http://127.0.0.1:9"
     selling.put_on_sale()
 
 
