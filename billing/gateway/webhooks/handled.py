@@ -14,6 +14,7 @@ SYNC_CUSTOMER = "fetch the customer, copy currency and default payment method"
 SYNC_METHOD = "fetch the payment method, copy brand, last digits and expiry"
 SYNC_CHARGE = "fetch the charge, copy what was refunded"
 SYNC_DISPUTE = "fetch the dispute, flag its invoice"
+SYNC_CLOCK = "fetch the test clock, move its organization's time, re-derive the plan"
 SYNC_PRICE = "fetch the price or product; a catalogue that no longer agrees raises an alert"
 
 HANDLED: Final[Mapping[str, str]] = MappingProxyType(
@@ -58,6 +59,7 @@ HANDLED: Final[Mapping[str, str]] = MappingProxyType(
         "charge.dispute.closed": SYNC_DISPUTE,
         "charge.dispute.funds_withdrawn": SYNC_DISPUTE,
         "charge.dispute.funds_reinstated": SYNC_DISPUTE,
+        "test_helpers.test_clock.ready": SYNC_CLOCK,
         "price.created": SYNC_PRICE,
         "price.updated": SYNC_PRICE,
         "price.deleted": SYNC_PRICE,

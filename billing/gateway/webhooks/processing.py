@@ -4,7 +4,7 @@ The customer's lock comes before anything is fetched; everything up to the new v
 transaction, so a crash leaves either nothing or all of it (A4, A26, A32).
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from random import SystemRandom
@@ -97,7 +97,7 @@ def resync(account: BillingAccount, *, cause: str) -> bool:
 def _drain_locked(customer_id: str) -> int:
     rows = list(_due(customer_id)[:_BATCH])
     if not customer_id:
-        rows = _without_disputes(rows)
+        rows = _left_to_nobody(rows)
     if not rows:
         return 0
     if not customer_id:
@@ -128,21 +128,37 @@ def _apply_and_finish(rows: list[InboxEvent]) -> list[InboxEvent]:
     return applied
 
 
-def _without_disputes(rows: list[InboxEvent]) -> list[InboxEvent]:
-    """A dispute names a charge, not a customer: find whose it is, leave it to that one."""
+def _left_to_nobody(rows: list[InboxEvent]) -> list[InboxEvent]:
+    """A dispute names a charge and a clock nobody: find whose it is, leave it to that customer."""
     others = []
     for row in rows:
-        if not row.type.startswith("charge.dispute."):
+        finder = _OWNER_FINDERS.get(row.type.rpartition(".")[0])
+        if finder is None:
             others.append(row)
             continue
-        charge = row.payload["data"]["object"].get("charge")
-        customer_id = mirror.customer_of_charge(charge) if isinstance(charge, str) else ""
+        customer_id = finder(row)
         if not customer_id:
             _hold_unknown([row])
             continue
         InboxEvent.objects.waiting().filter(pk=row.pk).update(customer_id=customer_id)
         events_arrived.send_robust(InboxEvent, customer_id=customer_id)
     return others
+
+
+def _owner_of_dispute(row: InboxEvent) -> str:
+    charge = row.payload["data"]["object"].get("charge")
+    return mirror.customer_of_charge(charge) if isinstance(charge, str) else ""
+
+
+def _owner_of_clock(row: InboxEvent) -> str:
+    account = BillingAccount.objects.filter(test_clock_id=row.object_id).first()
+    return (account.stripe_customer_id or "") if row.object_id and account else ""
+
+
+_OWNER_FINDERS: Final[Mapping[str, Callable[[InboxEvent], str]]] = {
+    "charge.dispute": _owner_of_dispute,
+    "test_helpers.test_clock": _owner_of_clock,
+}
 
 
 def _due(customer_id: str) -> QuerySet[InboxEvent]:
@@ -188,6 +204,8 @@ def _mirror_event(row: InboxEvent) -> None:
         if not mirror.refresh_customer(row.object_id):
             raise _CustomerGone
         return
+    if row.type.startswith("test_helpers.test_clock."):
+        return  # the account's copy asks for the clock itself
     if row.type == "payment_method.detached":
         mirror.refresh_payment_method(row.object_id)
         return
