@@ -305,6 +305,8 @@ if env.bool("DJSTRIPE_SHIM", default=DEBUG):
     MIGRATION_MODULES = {"djstripe": "config.djstripe_tables"}
 
 CATALOG = env.str("CATALOG", default="suite")
+# Whole months of the usage ledger, this one included; never fewer than three (keys, DESIGN 4.4).
+USAGE_RETENTION_MONTHS = env.int("USAGE_RETENTION_MONTHS", default=25)
 SUPPORT_EMAIL = env.str("SUPPORT_EMAIL", default="billing@example.com")
 
 # --- API ------------------------------------------------------------------------------------

@@ -20,7 +20,6 @@ import os
 import random
 import ssl
 import sys
-import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -148,9 +147,10 @@ class Reservation:
 
 @dataclass
 class Client:
-    """Safe to share between threads: each has a connection of its own.
+    """Safe to share between threads; connections are kept open and used again.
 
-    `when_away` is one policy for all meters, or one per meter; those it does not name refuse.
+    `when_away` is one policy for all meters, or one per meter. For meters that it does not name
+    `learn` asks for the catalogue's; else they refuse.
     """
 
     url: str
@@ -159,16 +159,18 @@ class Client:
     timeout: float = 2.0
     retries: int = 3
     spool: str | os.PathLike[str] | None = None
-    when_away: Policy | Mapping[str, Policy] = "refuse"
+    when_away: Policy | Mapping[str, Policy] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         place = urlsplit(self.url)
         if place.scheme not in {"http", "https"} or not place.hostname:
             raise ValueError(f"{self.url!r} is no http(s) URL")
         self._place = place
-        self._threads = threading.local()
+        # Appending and popping are atomic: threads share what is idle.
+        self._idle: list[http.client.HTTPConnection] = []
         self._spool = None if self.spool is None else Spool(Path(self.spool))
         self._rests_until = 0.0
+        self._learned: dict[str, Policy] = {}
 
     def __enter__(self) -> "Client":
         return self
@@ -203,6 +205,12 @@ class Client:
                 raise
             self._rests_until = time.monotonic() + _REST_SECONDS
             return unknown
+
+    def learn(self) -> Mapping[str, Policy]:
+        """What the catalogue says of every meter while Ledgerline is away; ask when you start."""
+        found = self.call("GET", f"/api/v1/organizations/{self.organization}/usage", {})
+        self._learned = {row["meter"]: row["when_away"] for row in found["meters"]}
+        return self._learned
 
     # --- Acts ---------------------------------------------------------------------------------
 
@@ -339,13 +347,13 @@ class Client:
     def _policy(self, meter: str) -> Policy:
         if isinstance(self.when_away, str):
             return self.when_away
-        return self.when_away.get(meter, "refuse")
+        return self.when_away.get(meter) or self._learned.get(meter, "refuse")
 
     # --- HTTP ---------------------------------------------------------------------------------
 
     def call(self, method: str, path: str, asked: Mapping[str, Any]) -> dict[str, Any]:
         """The JSON answer. Repeats what got none, with the same body and so the same key."""
-        raw = json.dumps(asked).encode()
+        raw = b"" if method == "GET" else json.dumps(asked).encode()
         sent = False
         reason = ""
         for attempt in range(self.retries + 1):
@@ -370,11 +378,9 @@ class Client:
         raise Unavailable(f"Ledgerline does not answer ({reason}).", code="unavailable", sent=sent)
 
     def close(self) -> None:
-        """Of this thread's connection; a spool needs no closing."""
-        connection = getattr(self._threads, "connection", None)
-        if connection is not None:
-            connection.close()
-            self._threads.connection = None
+        """Of the connections that wait for the next call; a spool needs no closing."""
+        while self._idle:
+            self._idle.pop().close()
 
     def _post(self, verb: str, asked: Mapping[str, Any]) -> dict[str, Any]:
         return self.call("POST", f"{API}/{verb}", asked)
@@ -398,7 +404,22 @@ class Client:
     def _once(
         self, method: str, path: str, raw: bytes
     ) -> tuple[int, http.client.HTTPMessage, dict[str, Any]]:
-        connection = self._connected()
+        try:
+            kept = self._idle.pop()
+        except IndexError:
+            return self._exchange(self._connected(), method, path, raw)
+        try:
+            return self._exchange(kept, method, path, raw)
+        except ConnectionError:
+            self.close()  # the server had closed it while it was idle, and others with it
+        try:
+            return self._exchange(self._connected(), method, path, raw)
+        except _NotSentError as error:
+            raise ConnectionError(str(error)) from error  # the first try may have arrived
+
+    def _exchange(
+        self, connection: http.client.HTTPConnection, method: str, path: str, raw: bytes
+    ) -> tuple[int, http.client.HTTPMessage, dict[str, Any]]:
         headers = {
             "Authorization": f"Bearer {self.token}",
             "Content-Type": "application/json",
@@ -409,8 +430,9 @@ class Client:
             answer = connection.getresponse()
             text = answer.read()
         except BaseException:
-            self.close()
+            connection.close()
             raise
+        self._idle.append(connection)
         try:
             body = json.loads(text) if text else {}
         except ValueError:
@@ -418,24 +440,20 @@ class Client:
         return answer.status, answer.headers, body if isinstance(body, dict) else {}
 
     def _connected(self) -> http.client.HTTPConnection:
-        connection: http.client.HTTPConnection | None
-        connection = getattr(self._threads, "connection", None)
-        if connection is not None:
-            return connection
-        host, port = self._place.hostname or "", self._place.port
-        if self._place.scheme == "https":
-            secure = ssl.create_default_context()
-            connection = http.client.HTTPSConnection(
-                host, port, timeout=self.timeout, context=secure
-            )
-        else:
-            connection = http.client.HTTPConnection(host, port, timeout=self.timeout)
+        connection = self._new_connection()
         try:
             connection.connect()
         except OSError as error:
+            connection.close()
             raise _NotSentError(str(error)) from error
-        self._threads.connection = connection
         return connection
+
+    def _new_connection(self) -> http.client.HTTPConnection:
+        host, port = self._place.hostname or "", self._place.port
+        if self._place.scheme == "http":
+            return http.client.HTTPConnection(host, port, timeout=self.timeout)
+        secure = ssl.create_default_context()
+        return http.client.HTTPSConnection(host, port, timeout=self.timeout, context=secure)
 
 
 class _NotSentError(Exception):

@@ -4,5 +4,9 @@ from typing import Any, Final
 
 SCHEDULE: Final[dict[str, dict[str, Any]]] = {
     # C45: charts and alerts are at most a minute behind the ledger.
+    # C10: a hold whose caller died is shown as free within a minute of its expiry.
+    "expire-holds": {"task": "quotas.tasks.expire_holds", "schedule": 60.0},
+    # A missed month is caught by the DEFAULT partition; an hour leaves two months to notice.
+    "keep-partitions": {"task": "quotas.tasks.keep_partitions", "schedule": 3600.0},
     "roll-up-usage": {"task": "quotas.tasks.roll_up_usage", "schedule": 20.0},
 }

@@ -2,7 +2,9 @@
 
 import structlog
 from celery import shared_task
+from django.conf import settings
 
+from quotas.engine import holds, partitions
 from quotas.reaction import alerts
 from quotas.reading import rollups
 
@@ -21,3 +23,21 @@ def roll_up_usage() -> None:
     if stale > _STALE_SECONDS:
         logger.error("alert.usage_stale", usage_staleness_seconds=stale)
     alerts.look(moved)
+
+
+@shared_task(soft_time_limit=50)
+def expire_holds() -> None:
+    """Every minute: frees holds that nobody asks about any more (C10)."""
+    freed = holds.expire_overdue()
+    if freed:
+        logger.info("usage.holds_expired", organizations=freed)
+
+
+@shared_task(soft_time_limit=150)
+def keep_partitions() -> None:
+    """Every hour: the ledger's next months are ready, and what is past its retention is gone."""
+    made = partitions.prepare()
+    gone = partitions.drop_older_than(settings.USAGE_RETENTION_MONTHS)
+    partitions.astray()
+    if made or gone:
+        logger.info("usage.partitions", made=made, gone=gone)

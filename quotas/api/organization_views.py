@@ -106,6 +106,7 @@ class MeterUsageResponse(serializers.Serializer[Any]):
     limit_reached_at = serializers.DateTimeField(allow_null=True)
     cost = MeterCostResponse(allow_null=True)
     enforcement = serializers.CharField()
+    when_away = serializers.ChoiceField(choices=["refuse", "spool"])
 
 
 class UsageResponse(serializers.Serializer[Any]):

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from functools import cache
+from typing import cast
 from uuid import UUID
 
 import structlog
@@ -165,10 +166,8 @@ def forget_locally() -> None:
 def stored(organization: UUID) -> dict[tuple[str, str], Reading]:
     """Everything readable that Redis holds, by meter and member: for reconciliation."""
     try:
-        found = client().hgetall(_key(organization))
+        found = cast(dict[bytes, bytes], client().hgetall(_key(organization)))
     except RedisError:
-        return {}
-    if not isinstance(found, dict):
         return {}
     readings = {}
     for field, raw in found.items():

@@ -63,6 +63,8 @@ class UsageEvent(models.Model):
     period_end = models.DateTimeField()
     late = models.BooleanField(default=False)  # belongs to a period that was over
     amount = models.BigIntegerField()  # as requested
+    # Whether the member's own balance counts it, as the limit was per member at that moment.
+    per_member = models.BooleanField(db_default=False)
     delta = models.BigIntegerField()
     credited = models.BigIntegerField(default=0)
     billable = models.BigIntegerField(default=0)  # its share of the balance's overage

@@ -4,11 +4,11 @@ Balances and holds are compared in one snapshot. Roll-ups and Redis follow the l
 moment, so they are brought up to date first, and only what stays wrong counts.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -47,9 +47,8 @@ class Difference:
 _EXPECTED = """
 WITH summed AS (
     SELECT e.organization_id, e.meter, e.period_start,
-           CASE WHEN l.per_member THEN e.member ELSE '' END AS member, sum(e.delta) AS total
+           CASE WHEN e.per_member THEN e.member ELSE '' END AS member, sum(e.delta) AS total
     FROM usage_event e
-    LEFT JOIN usage_limit l ON l.organization_id = e.organization_id AND l.meter = e.meter
     WHERE e.organization_id = ANY (%(organizations)s::uuid[])
     GROUP BY 1, 2, 3, 4
 ), expected AS (
@@ -171,7 +170,7 @@ def repair(organization_id: UUID) -> list[Difference]:
     return found
 
 
-def _ask(kind: Kind, statement: str, values: dict[str, object]) -> Iterator[Difference]:
+def _ask(kind: Kind, statement: str, values: Mapping[str, Any]) -> Iterator[Difference]:
     with connection.cursor() as cursor:
         cursor.execute(statement, values)
         for organization, meter, member, period_start, expected, found in cursor.fetchall():

@@ -239,6 +239,7 @@ def reading_body(reading: UsageReading) -> dict[str, Any]:
             "cap": extra.cap,
         },
         "enforcement": reading.enforcement,
+        "when_away": reading.meter.when_away,
     }
 
 

@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from quotas.engine import enforcement
 from quotas.engine.asking import reservation_id
+from quotas.engine.decisions import Line
 from quotas.exceptions import (
     IdempotencyConflict,
     InvalidRequest,
@@ -61,7 +62,7 @@ def test_a_release_by_key_happens_once():
 
 def test_a_release_by_key_covers_every_meter_of_the_request():
     organization = limited(storage=100, ai_queries=5)
-    lines = [enforcement.Line(STORAGE, 60), enforcement.Line(QUERIES, 2)]
+    lines = [Line(STORAGE, 60), Line(QUERIES, 2)]
     enforcement.consume_all(organization, lines, idempotency_key="both")
 
     answer = enforcement.release(organization, idempotency_key="both")
@@ -397,7 +398,7 @@ def test_an_expired_credit_pays_nothing():
 def test_a_refused_group_gives_its_credits_back():
     organization = limited(ai_queries=0, storage=1)
     CreditFactory.create(organization=organization)
-    lines = [enforcement.Line(QUERIES, 4), enforcement.Line(STORAGE, 2)]
+    lines = [Line(QUERIES, 4), Line(STORAGE, 2)]
 
     answer = enforcement.consume_all(organization, lines, idempotency_key="both")
 
@@ -453,3 +454,24 @@ def test_the_ledger_is_append_only(statement):
         cursor.execute(statement)
 
     assert events_of(organization).get().delta == 5
+
+
+def test_a_hold_ends_in_the_balance_that_held_it_after_the_limit_became_per_member():
+    organization = limited(ai_queries=10)
+    hold = reserve(organization, amount=4, member="anh")
+    limit_of(organization, QUERIES, amount=10, per_member=True)
+
+    decision = enforcement.commit(hold.id, 3)
+
+    assert (decision.used, decision.held) == (3, 0)
+    assert Balance.objects.get().member == ""
+
+
+def test_a_release_finds_the_balance_of_its_consume_after_the_limit_became_per_member():
+    organization = limited(ai_queries=10)
+    consume(organization, QUERIES, 4, key="k", member="anh")
+    limit_of(organization, QUERIES, amount=10, per_member=True)
+
+    enforcement.release(organization, idempotency_key="k")
+
+    assert Balance.objects.get().used == 0

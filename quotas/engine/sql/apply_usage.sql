@@ -68,6 +68,7 @@ DECLARE
     o_total_credited bigint[] := array_fill(0::bigint, ARRAY[n]);
     o_credits bigint[] := array_fill(0::bigint, ARRAY[n]);
     o_late boolean[] := array_fill(false, ARRAY[n]);
+    o_own boolean[] := array_fill(false, ARRAY[n]);
     o_slot integer[] := array_fill(NULL::integer, ARRAY[n]);
     r record;
     k integer; j integer; s integer; h integer; first_line integer := 1;
@@ -296,6 +297,7 @@ BEGIN
         o_sequence[k] := h_sequence[h];
         o_at[k] := coalesce(r.occurred, r.moment);
         o_late[k] := r.ends <= r.moment;
+        o_own[k] := r.per_member;
         o_start[k] := r.starts; o_end[k] := r.ends;
         o_plan[k] := h_plan[h]; o_enforcement[k] := r.enforcement;
         o_allowance[k] := r.allowance;
@@ -375,19 +377,19 @@ BEGIN
 
     INSERT INTO usage_event (
         organization_id, satellite_id, key, line, month, sequence, recorded_at, occurred_at, verb,
-        meter, member, period_start, period_end, late, amount, delta, credited, billable, accepted,
-        reason, fingerprint, used, held, allowance, remaining, overage, plan, enforcement,
+        meter, member, per_member, period_start, period_end, late, amount, delta, credited,
+        billable, accepted, reason, fingerprint, used, held, allowance, remaining, overage, plan, enforcement,
         dimensions)
     SELECT t.org, t.satellite, t.key, t.line, months[1], t.sequence, clock, t.at, t.verb,
-           t.meter, t.member, t.starts, t.ends, t.late, t.amount, t.delta, t.credited, t.billable,
+           t.meter, t.member, t.own, t.starts, t.ends, t.late, t.amount, t.delta, t.credited, t.billable,
            t.accepted, t.reason, t.print, t.used, t.held, t.allowance, t.remaining, t.overage,
            t.plan, t.enforcement, t.dimensions::jsonb
     FROM unnest(p_orgs, p_satellites, p_keys, p_lines, o_sequence, o_at, p_verbs, p_meters,
-                p_members, o_start, o_end, o_late, p_amounts, o_delta, o_credited, o_billable,
+                p_members, o_own, o_start, o_end, o_late, p_amounts, o_delta, o_credited, o_billable,
                 o_accepted, o_reason, p_prints, o_used, o_held, o_allowance, o_remaining,
                 o_overage, o_plan, o_enforcement, p_dimensions, o_outcome)
-         AS t(org, satellite, key, line, sequence, at, verb, meter, member, starts, ends, late,
-              amount, delta, credited, billable, accepted, reason, print, used, held, allowance,
+         AS t(org, satellite, key, line, sequence, at, verb, meter, member, own, starts, ends,
+              late, amount, delta, credited, billable, accepted, reason, print, used, held, allowance,
               remaining, overage, plan, enforcement, dimensions, outcome)
     WHERE t.outcome = 'applied';
 

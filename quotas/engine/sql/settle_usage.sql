@@ -32,7 +32,7 @@ DECLARE
     result text;
     found_ok boolean := true;
     why text;
-    starts timestamptz; ends timestamptz;
+    starts timestamptz; ends timestamptz; slot text;
     change bigint; burned bigint := 0; more_overage bigint := 0; shortage bigint;
     new_overage bigint; new_credited bigint;
     expired bigint; available bigint;
@@ -147,10 +147,9 @@ BEGIN
         END IF;
         IF EXISTS (
             SELECT 1 FROM usage_event e
-            JOIN usage_limit l ON l.organization_id = e.organization_id AND l.meter = e.meter
             LEFT JOIN plan_usage b ON b.organization_id = e.organization_id
                 AND b.meter = e.meter AND b.period_start = e.period_start
-                AND b.member = CASE WHEN l.per_member THEN e.member ELSE '' END
+                AND b.member = CASE WHEN e.per_member THEN e.member ELSE '' END
             WHERE e.organization_id = p_org AND e.satellite_id = p_satellite AND e.key = p_key
               AND e.line >= 0 AND e.month = ANY (months)
             GROUP BY e.meter, b.member, b.period_start, b.used
@@ -170,7 +169,7 @@ BEGIN
             SELECT * INTO STRICT bal FROM plan_usage b
             WHERE b.organization_id = p_org AND b.meter = past.meter
               AND b.period_start = past.period_start
-              AND b.member = CASE WHEN lim.per_member THEN past.member ELSE '' END;
+              AND b.member = CASE WHEN past.per_member THEN past.member ELSE '' END;
             -- Freed allowance first takes back what was billed, then what credits paid for.
             shortage := greatest(bal.used - past.delta - lim.amount, 0);
             new_credited := least(bal.credited - past.credited,
@@ -202,11 +201,11 @@ BEGIN
             meter := past.meter; member := past.member;
             INSERT INTO usage_event (
                 organization_id, satellite_id, key, line, month, sequence, recorded_at,
-                occurred_at, verb, meter, member, period_start, period_end, late, amount, delta,
+                occurred_at, verb, meter, member, per_member, period_start, period_end, late, amount, delta,
                 credited, billable, accepted, reason, fingerprint, used, held, allowance,
                 remaining, overage, plan, enforcement, dimensions)
             VALUES (p_org, p_satellite, p_key, -1 - past.line, months[1], head.sequence, clock,
-                    moment, 'release', past.meter, past.member, past.period_start,
+                    moment, 'release', past.meter, past.member, past.per_member, past.period_start,
                     past.period_end, late, past.delta, -past.delta, 0, 0, true, NULL, p_print,
                     used, held, allowance, remaining, overage, plan, enforcement,
                     past.dimensions);
@@ -222,7 +221,10 @@ BEGIN
         RETURN NEXT;
         RETURN;
     END IF;
-    IF lim.per_member AND e_member = '' THEN
+    -- A hold ends in the balance that has held it, whatever the limit has become.
+    slot := CASE WHEN p_verb IN ('commit', 'void') THEN hold.balance_member
+                 WHEN lim.per_member THEN e_member ELSE '' END;
+    IF p_verb IN ('release', 'level') AND lim.per_member AND e_member = '' THEN
         outcome := 'member_required';
         RETURN NEXT;
         RETURN;
@@ -235,12 +237,11 @@ BEGIN
     END IF;
     SELECT * INTO bal FROM plan_usage b
     WHERE b.organization_id = p_org AND b.meter = e_meter AND b.period_start = starts
-      AND b.member = CASE WHEN lim.per_member THEN e_member ELSE '' END;
+      AND b.member = slot;
     IF NOT FOUND THEN
         INSERT INTO plan_usage (organization_id, meter, member, period_start, period_end, used,
                                 held, credited, overage, checkpoint, updated_at)
-        VALUES (p_org, e_meter, CASE WHEN lim.per_member THEN e_member ELSE '' END, starts, ends,
-                0, 0, 0, 0, 0, clock)
+        VALUES (p_org, e_meter, slot, starts, ends, 0, 0, 0, 0, 0, clock)
         RETURNING * INTO bal;
     END IF;
     IF bal.held > 0 THEN
@@ -329,12 +330,12 @@ BEGIN
     credited := bal.credited; credits := available; late := ends <= moment;
     INSERT INTO usage_event (
         organization_id, satellite_id, key, line, month, sequence, recorded_at, occurred_at, verb,
-        meter, member, period_start, period_end, late, amount, delta, credited, billable, accepted,
-        reason, fingerprint, used, held, allowance, remaining, overage, plan, enforcement,
-        dimensions)
+        meter, member, per_member, period_start, period_end, late, amount, delta, credited,
+        billable, accepted, reason, fingerprint, used, held, allowance, remaining, overage, plan,
+        enforcement, dimensions)
     VALUES (p_org, p_satellite, e_key, e_line, months[1], head.sequence, clock, moment, p_verb,
-            e_meter, e_member, starts, ends, late, coalesce(p_amount, hold.amount), change, burned,
-            more_overage, found_ok, why, p_print, used, held, allowance, remaining, overage, plan,
-            enforcement, NULL);
+            e_meter, e_member, bal.member <> '', starts, ends, late,
+            coalesce(p_amount, hold.amount), change, burned, more_overage, found_ok, why, p_print,
+            used, held, allowance, remaining, overage, plan, enforcement, NULL);
     RETURN NEXT;
 END $$;

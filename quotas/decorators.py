@@ -1,0 +1,91 @@
+"""Quotas in our own views: features that the plan must have, and uses that it must allow."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec
+from uuid import uuid4
+
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
+
+from billing import catalog
+from billing.entitlement.store import current
+from orgs.models import Organization
+from quotas.engine import enforcement
+from quotas.exceptions import FeatureUnavailable
+
+P = ParamSpec("P")
+View = Callable[Concatenate[HttpRequest, P], HttpResponse]
+
+Amount = int | Callable[[HttpRequest], int]
+
+
+def has_feature(organization: Organization, feature: str) -> bool:
+    """Beta has every feature that is not only planned."""
+    effective = current(organization)
+    if effective.is_beta:
+        known = catalog.current().features.get(feature)
+        return known is not None and known.state == "available"
+    return effective.plan.offers(feature)
+
+
+def require_feature(organization: Organization, feature: str) -> None:
+    """Raises FeatureUnavailable, which pages and API turn into 403."""
+    if not has_feature(organization, feature):
+        known = catalog.current().features.get(feature)
+        name = feature if known is None else str(known.name)
+        raise FeatureUnavailable(
+            _("The plan of this organization does not include “%(feature)s”.") % {"feature": name},
+            feature=feature,
+        )
+
+
+def requires_feature(feature: str) -> Callable[[View[P]], View[P]]:
+    """For views of an organization (`request.organization`)."""
+
+    def decorate(view: View[P]) -> View[P]:
+        @wraps(view)
+        def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+            require_feature(_organization(request), feature)
+            return view(request, *args, **kwargs)
+
+        return guarded
+
+    return decorate
+
+
+def consumes(meter: str, amount: Amount = 1) -> Callable[[View[P]], View[P]]:
+    """Counts the use in one transaction with the view: a refusal, an error or an answer of 400
+    and more undoes both. The Idempotency-Key header makes a repeated form count once."""
+
+    def decorate(view: View[P]) -> View[P]:
+        @wraps(view)
+        def counted(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+            with transaction.atomic():
+                enforcement.consume(
+                    _organization(request),
+                    meter,
+                    amount(request) if callable(amount) else amount,
+                    idempotency_key=request.headers.get("Idempotency-Key") or uuid4().hex,
+                    member=_member(request),
+                ).or_raise()
+                response = view(request, *args, **kwargs)
+                if response.status_code >= 400:  # noqa: PLR2004  the view did not do it
+                    transaction.set_rollback(True)
+                return response
+
+        return counted
+
+    return decorate
+
+
+def _organization(request: HttpRequest) -> Organization:
+    organization: Organization = request.organization  # type: ignore[attr-defined]
+    return organization
+
+
+def _member(request: HttpRequest) -> str:
+    """The membership's id: opaque, so that anonymizing needs no change of the ledger."""
+    membership: Any = getattr(request, "membership", None)
+    return "" if membership is None else str(membership.pk)

@@ -1,0 +1,85 @@
+"""The ledger's months: made ahead, dropped after the retention, alarmed when one was missing."""
+
+from datetime import date
+from typing import Final
+
+import structlog
+from django.db import connection, transaction
+from django.utils import timezone
+
+from quotas.engine.periods import add_months
+
+logger = structlog.get_logger(__name__)
+
+AHEAD: Final = 2  # months: a beat that is silent for weeks still finds its partition
+# Keys answer for at least 35 days and are looked for in three months (DESIGN 4.4).
+LEAST_RETAINED: Final = 3
+
+_NAMES = """
+SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+WHERE i.inhparent = 'usage_event'::regclass AND c.relname ~ '^usage_event_[0-9]{6}$'
+ORDER BY c.relname
+"""
+# What the month had added up to moves into the balances, so that their sums stay explained.
+_CHECKPOINT = """
+UPDATE plan_usage b SET checkpoint = b.checkpoint + gone.total
+FROM (
+    SELECT organization_id, meter, CASE WHEN per_member THEN member ELSE '' END AS member,
+           period_start, sum(delta) AS total
+    FROM {partition} GROUP BY 1, 2, 3, 4
+) gone
+WHERE b.organization_id = gone.organization_id AND b.meter = gone.meter
+  AND b.member = gone.member AND b.period_start = gone.period_start AND gone.total <> 0
+"""
+
+
+def prepare() -> list[str]:
+    """Makes this month's partition and the next ones. Returns those that are new."""
+    now = timezone.now().replace(day=1)
+    made = []
+    with connection.cursor() as cursor:
+        for ahead in range(AHEAD + 1):
+            month = add_months(now, ahead).date()
+            cursor.execute("SELECT ensure_usage_partition(%s)", [month])
+            if cursor.fetchone() == (True,):
+                made.append(_name(month))
+    return made
+
+
+def astray() -> int:
+    """Rows that no month was prepared for. They count, and each is an alarm."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM usage_event_default")
+        (rows,) = cursor.fetchone() or (0,)
+    if rows:
+        logger.error("alert.usage_event_without_partition", rows=rows)
+    return int(rows)
+
+
+def drop_older_than(months: int) -> list[str]:
+    """Drops whole months before the last `months`, this one included. Returns what is gone."""
+    oldest = add_months(timezone.now().replace(day=1), 1 - max(months, LEAST_RETAINED))
+    with connection.cursor() as cursor:
+        cursor.execute(_NAMES)
+        names = [name for (name,) in cursor.fetchall()]
+    gone = [name for name in names if name < _name(oldest.date())]
+    for name in gone:
+        _drop(name)
+    return gone
+
+
+def _drop(name: str) -> None:
+    """One transaction: the balances take over the sums of the rows that it takes away."""
+    quoted = connection.ops.quote_name(name)
+    with transaction.atomic(), connection.cursor() as cursor:
+        # Decisions wait meanwhile; after four seconds they matter more, and the next run tries.
+        cursor.execute("SET LOCAL lock_timeout = '4s'")
+        cursor.execute(f"LOCK TABLE {quoted} IN ACCESS EXCLUSIVE MODE")
+        cursor.execute(_CHECKPOINT.format(partition=quoted))
+        cursor.execute(f"ALTER TABLE usage_event DETACH PARTITION {quoted}")
+        cursor.execute(f"DROP TABLE {quoted}")
+    logger.info("usage.partition_dropped", partition=name)
+
+
+def _name(month: date) -> str:
+    return f"usage_event_{month:%Y%m}"
