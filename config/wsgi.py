@@ -5,11 +5,11 @@ import os
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-application = get_wsgi_application()
+django_application = get_wsgi_application()
 
 from config.checks import refuse_errors  # noqa: E402  needs the loaded apps
 from config.problems import problem  # noqa: E402
 from quotas import hot_path  # noqa: E402
 
 refuse_errors()
-application = hot_path.in_front_of(application, problem)
+application = hot_path.in_front_of(django_application, problem)

@@ -1,6 +1,7 @@
 """The Usage page as people meet it: choosing, deciding, and with nothing used yet."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import transaction
@@ -48,7 +49,7 @@ def use_for_a_month(team):
     for day in range(DAYS):
         at = now - timedelta(days=day)
         for number, person in enumerate(members):
-            more = {"member": str(person.pk), "occurred_at": at}
+            more: Any = {"member": str(person.pk), "occurred_at": at}
             enforcement.record(
                 team,
                 "ai_queries",

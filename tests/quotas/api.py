@@ -55,7 +55,7 @@ class SatelliteClient:
         )
         seen: dict[str, Any] = {}
 
-        def start_response(status: str, found: list[tuple[str, str]], *_rest: Any) -> None:
+        def start_response(status: str, found: list[tuple[str, str]], *_rest: Any) -> Any:
             seen["status"], seen["headers"] = int(status[:3]), dict(found)
 
         chunks = self.application(request.environ, start_response)

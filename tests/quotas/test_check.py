@@ -10,7 +10,8 @@ from django.db import connection
 from django.utils import timezone
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from quotas.engine import counters, enforcement, limits, refresh
+from orgs.exceptions import DomainError
+from quotas.engine import counters, enforcement, limits, reader, refresh
 from quotas.engine.readings import Reading
 from tests.factories.quotas import change_head, limit_of, limited
 
@@ -28,12 +29,23 @@ def place(organization, meter=STORAGE, member=""):
     return (organization.pk, meter, member)
 
 
+def found(organization) -> Reading:
+    """The reading that Redis or this process holds."""
+    reading = counters.find(place(organization))
+    assert reading is not None
+    return reading
+
+
 @pytest.fixture
 def queries(monkeypatch):
     """Counts how often PostgreSQL is asked for a reading."""
     asked = []
-    real = enforcement.read_place
-    monkeypatch.setattr(enforcement, "read_place", lambda where: asked.append(where) or real(where))
+
+    def counted(where):
+        asked.append(where)
+        return reader.read_place(where)
+
+    monkeypatch.setattr(enforcement, "read_place", counted)
     return asked
 
 
@@ -117,7 +129,7 @@ def test_members_have_readings_of_their_own():
 def test_an_older_reading_cannot_replace_a_newer_one():
     organization = limited(storage=10)
     enforcement.check(organization, STORAGE)
-    old = counters.find(place(organization))
+    old = found(organization)
     consume(organization, 7)
     refresh.flush()
 
@@ -130,7 +142,7 @@ def test_an_older_reading_cannot_replace_a_newer_one():
 def test_after_a_change_of_limits_readings_on_the_way_are_void():
     organization = limited(storage=10)
     enforcement.check(organization, STORAGE)
-    old = counters.find(place(organization))
+    old = found(organization)
 
     counters.forget(organization.pk, old.sequence + 1)
     counters.store(organization.pk, [(STORAGE, "", old)])
@@ -211,7 +223,7 @@ def test_a_reading_that_lies_admits_no_consume_and_no_authorize():
     organization = limited(storage=10)
     consume(organization, 10)
     enforcement.check(organization, STORAGE)
-    lie = replace(counters.find(place(organization)), used=0, sequence=10**12)
+    lie = replace(found(organization), used=0, sequence=10**12)
     refresh.flush()
     counters.store(organization.pk, [(STORAGE, "", lie)])
     counters.forget_locally()
@@ -220,7 +232,7 @@ def test_a_reading_that_lies_admits_no_consume_and_no_authorize():
 
     assert misled.allowed
     assert not consume(organization, 1, "more").allowed
-    with pytest.raises(enforcement.DomainError):
+    with pytest.raises(DomainError):
         enforcement.authorize(organization, STORAGE)
 
 

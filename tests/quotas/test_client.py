@@ -15,6 +15,7 @@ from quotas import client as client_module
 from quotas import satellites
 from quotas.client import Client, LedgerlineError, Refused, Spool, Unavailable
 from quotas.models import Balance, Reservation, UsageEvent
+from tests.billing.selling import put_on_sale
 from tests.factories.quotas import SatelliteFactory, limited
 from tests.quotas.serving import ROOT, Served
 
@@ -163,7 +164,6 @@ def test_threads_share_a_client_and_never_pass_the_limit(client, team):
                 client.consume("storage", 2)
             except Refused as refusal:
                 refused.append(refusal)
-        client.close()
 
     threads = [threading.Thread(target=upload) for _ in range(8)]
     for thread in threads:
@@ -203,6 +203,20 @@ def test_soft_usage_waits_on_disk_and_is_replayed_in_order(spooling, server, tea
     assert (waited, spooling.spooled) == (3, 0)
     assert [event.key for event in keys] == ["query-1", "query-2", "query-3", "query-4"]
     assert used(team, "ai_queries") == 10
+
+
+def test_the_catalogue_says_which_meters_wait(spooling, server, team):
+    put_on_sale()
+    spooling.when_away = {}
+    spooling.consume("ai_queries", 1)
+
+    learned = spooling.learn()
+
+    server.stop()
+    assert (learned["ai_queries"], learned["storage"]) == ("spool", "refuse")
+    assert spooling.consume("ai_queries", 2).spooled
+    with pytest.raises(Unavailable):
+        spooling.consume("storage", 1)
 
 
 def test_replaying_twice_counts_once(spooling, server, team, tmp_path):

@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from quotas.engine import enforcement
+from quotas.engine import asking, enforcement
 from quotas.engine.decisions import Line, Outcome, Reason
 from quotas.exceptions import IdempotencyConflict, InvalidRequest, UnknownMeter
-from quotas.models import Balance, UsageEvent
+from quotas.models import Balance, UsageEvent, Verb
 from tests.factories.quotas import change_head, events_of, limit_of, limited
 
 pytestmark = pytest.mark.django_db
@@ -105,7 +105,7 @@ def test_keys_of_two_satellites_do_not_meet():
 
 def test_twins_in_one_batch_have_one_effect():
     organization = limited(storage=100)
-    request = enforcement.asking.use("consume", organization.pk, [Line(STORAGE, 7)], "twin")
+    request = asking.use(Verb.CONSUME, organization.pk, [Line(STORAGE, 7)], "twin")
 
     answers = enforcement.decide_all([request, request])
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from allauth.account.models import EmailAddress
 from django.db import connections, transaction
 from django.utils import timezone
 
@@ -187,7 +188,7 @@ def test_the_sixth_member_on_hobby_is_refused_and_fits_after_the_upgrade():
     sixth = MembershipFactory.create().user
     sixth.email = invitation.email
     sixth.save()
-    sixth.emailaddress_set.update(email=invitation.email, verified=True)
+    EmailAddress.objects.filter(user=sixth).update(email=invitation.email, verified=True)
 
     with pytest.raises(QuotaExceeded) as refused, transaction.atomic():
         people.accept(invitation.secret, user=sixth)
@@ -227,7 +228,7 @@ def test_two_people_at_the_last_seat_one_wins():
     for user, invitation in zip(users, invitations, strict=True):
         user.email = invitation.email
         user.save()
-        user.emailaddress_set.update(email=invitation.email, verified=True)
+        EmailAddress.objects.filter(user=user).update(email=invitation.email, verified=True)
     barrier, outcomes = threading.Barrier(2), []
 
     def accept(user, invitation):

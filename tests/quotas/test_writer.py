@@ -1,5 +1,6 @@
 """Group commit: durable answers, busy organizations, lost connections, forks."""
 
+import dataclasses
 import os
 import threading
 import time
@@ -9,13 +10,13 @@ import psycopg
 import pytest
 from django.db import connection, connections, transaction
 
-from quotas.engine import enforcement, lane, writer
+from quotas.engine import asking, enforcement, lane, writer
 from quotas.engine.asking import use
 from quotas.engine.decisions import Line
 from quotas.engine.lane import Call, Lane
 from quotas.engine.session import Session, UnsafeDurability
 from quotas.exceptions import Busy, OutcomeUnknown
-from quotas.models import Balance, QuotaHead, UsageEvent
+from quotas.models import Balance, QuotaHead, UsageEvent, Verb
 from tests.factories.quotas import limited
 
 pytestmark = pytest.mark.usefixtures("durable")
@@ -126,10 +127,10 @@ def test_a_lost_connection_is_survived_without_counting_twice():
 
 def test_a_request_that_cannot_be_applied_does_not_fail_its_neighbours():
     organization = limited(storage=100)
-    good = [use("consume", organization.pk, [Line(STORAGE, 1)], f"good-{n}") for n in range(5)]
-    bad = enforcement.asking.replace(good[0], key="bad", dimensions="this is no JSON")
+    good = [use(Verb.CONSUME, organization.pk, [Line(STORAGE, 1)], f"good-{n}") for n in range(5)]
+    bad = dataclasses.replace(good[0], key="bad", dimensions="this is no JSON")
 
-    calls = [Call([request]) for request in [*good[:3], bad, *good[3:]]]
+    calls: list[writer.Waiting] = [Call([request]) for request in [*good[:3], bad, *good[3:]]]
     session = Session("test")
     writer._write(session, calls)
     session.close()
@@ -142,7 +143,7 @@ def test_a_request_that_cannot_be_applied_does_not_fail_its_neighbours():
 
 def test_the_writer_refuses_to_be_waited_for_inside_a_transaction():
     organization = limited(storage=100)
-    request = use("consume", organization.pk, [Line(STORAGE, 1)], "k")
+    request = use(Verb.CONSUME, organization.pk, [Line(STORAGE, 1)], "k")
 
     with transaction.atomic(), pytest.raises(RuntimeError, match="transaction"):
         writer.submit([request])
@@ -162,7 +163,11 @@ def test_inside_a_transaction_a_consume_is_true_only_when_it_commits():
 
 def test_a_full_queue_refuses_at_once():
     blocked = threading.Event()
-    small = Lane("small", lambda _session, _calls: blocked.wait(5) or None, most_waiting=2)
+
+    def wait(_session, _calls):
+        blocked.wait(5)
+
+    small: Lane[str, None] = Lane("small", wait, most_waiting=2)
     small.put("first")
     time.sleep(0.05)
     for _ in range(2):
