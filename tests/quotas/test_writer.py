@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from django.db import connection, connections, transaction
 
-from quotas.engine import asking, enforcement, lane, writer
+from quotas.engine import enforcement, lane, writer
 from quotas.engine.asking import use
 from quotas.engine.decisions import Line
 from quotas.engine.lane import Call, Lane
