@@ -58,6 +58,7 @@ def with_usage(world: World) -> None:
         held = client.post(
             "/api/v1/usage/reservations", used | {"idempotency_key": "held"}, "application/json"
         )
+        assert held.status_code == 200, held.content
         samples["reservation"] = held.json()["id"]
 
 

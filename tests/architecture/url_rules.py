@@ -8,8 +8,8 @@ Whoever adds a URL adds its rule here; the suite fails until they do. A rule say
   A method that is not named answers 405. Those of sign-in are what somebody without a second
   factor gets;
 - `reads`, `writes`: the capability that safe and unsafe methods need. A role without it gets 403;
-- `when_locked`: whether unsafe methods stay open while the organization is locked for not paying
-  (recorded now; enforced with the lock). Reading always stays open;
+- `when_locked`: whether unsafe methods stay open while the organization is locked for not paying;
+  else they answer 403 `account_locked`. Reading always stays open;
 - `stripe`: the answer needs Stripe, so the test gives it the simulator.
 
 Scopes of personal tokens follow from the method: safe ones need `read`, unsafe ones `write`.
