@@ -40,7 +40,7 @@ class Reader:
 
 
 def for_reader(effective: EffectivePlan, reader: Reader) -> Banner | None:
-    for state in (_locked, _in_grace, _usage, _beta, _ending):
+    for state in (_locked, _in_grace, _usage, _beta, _ending, _scheduled):
         found = state(effective, reader)
         if found is not None:
             return found

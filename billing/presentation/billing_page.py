@@ -24,6 +24,7 @@ class BillingPage:
     discount: str
     seats: standing_notes.SeatsForm | None
     can_cancel: bool
+    can_keep: bool  # something is scheduled that one may undo
     matrix: matrix.Matrix
     invoices: list[invoices.Row]
 
@@ -39,10 +40,16 @@ def of(organization: Organization, wanted: Terms) -> BillingPage:
             scheduled=standing_notes.scheduled(standing),
             discount=standing_notes.discount(standing),
             seats=standing_notes.seats(effective),
+            can_keep=_can_keep(effective, standing),
             can_cancel=effective.source == Source.STRIPE and effective.ends_at is None,
             matrix=_matrix(_standing(effective, account, standing), wanted),
             invoices=invoices.newest(organization),
         )
+
+
+def _can_keep(effective: EffectivePlan, standing: Subscription | None) -> bool:
+    ends = effective.source == Source.STRIPE and effective.ends_at is not None
+    return ends or (standing is not None and "at" in standing.scheduled)
 
 
 def matrix_of(organization: Organization, wanted: Terms) -> matrix.Matrix:
