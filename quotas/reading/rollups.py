@@ -25,7 +25,7 @@ STEP: Final = timedelta(minutes=30)
 _RECENT: Final = timedelta(hours=2)
 # Open transactions of another database role show no start: read a little twice.
 _OVERLAP: Final = timedelta(seconds=10)
-_LATE_START: Final = timedelta(minutes=5)  # `occurred_at` may be so far ahead of `recorded_at`
+_AHEAD: Final = timedelta(minutes=5)  # of `recorded_at`, an `occurred_at` may be at most
 _LOCK: Final = 5_230_118  # of this work, in PostgreSQL's advisory locks
 
 _HORIZON = """
@@ -116,7 +116,7 @@ def run(*, wait: bool = False) -> Progress | None:
         last = until >= horizon
         window = {"since": since - _OVERLAP, "until": now if last else until}
         _mark_dirty(cursor, window, now)
-        organizations = _sum_up(cursor, now)
+        organizations = _sum_up(cursor)
         RollupMark.objects.update_or_create(
             name=MARK, defaults={"recorded_until": max(since, until)}
         )
@@ -141,7 +141,7 @@ def rebuild(organization: UUID) -> None:
         values = {"organization": organization, "floor": cursor.fetchone()[0]}
         cursor.execute(_DIRTY_OF, values)
         cursor.execute(_CLEAR, values)
-        _sum_up(cursor, database_now())
+        _sum_up(cursor)
 
 
 def updated_at() -> datetime | None:
@@ -186,20 +186,21 @@ def _mark_dirty(cursor: Any, window: dict[str, datetime], now: datetime) -> None
     cursor.execute(_DIRTY, {**window, "recent": recent, "month": month})
 
 
-def _sum_up(cursor: Any, now: datetime) -> frozenset[UUID]:
+def _sum_up(cursor: Any) -> frozenset[UUID]:
     cursor.execute("SET LOCAL jit = off")
     cursor.execute("ANALYZE usage_dirty")
-    cursor.execute("SELECT DISTINCT organization_id, recent FROM usage_dirty")
-    dirty = cursor.fetchall()
-    bound = now - _RECENT - timedelta(hours=1) - _LATE_START
-    for recent, earliest in ((True, bound), (False, _ALWAYS)):
-        if any(row[1] == recent for row in dirty):
-            values = {"recent": recent, "bound": earliest, "month": _month(earliest)}
-            cursor.execute(_HOURS, values)
+    cursor.execute("SELECT recent, min(hour) FROM usage_dirty GROUP BY recent")
+    for recent, earliest in cursor.fetchall():
+        # What is late, or has a clock of its own, may have been recorded at any time.
+        bound = earliest - _AHEAD if recent else _ALWAYS
+        values = {"recent": recent, "bound": bound, "month": _month(bound)}
+        cursor.execute(_HOURS, values)
+    cursor.execute("SELECT DISTINCT organization_id FROM usage_dirty")
+    dirty = frozenset(organization for (organization,) in cursor.fetchall())
     if dirty:
         cursor.execute(_DAYS)
     cursor.execute("DROP TABLE usage_dirty")
-    return frozenset(organization for organization, _recent in dirty)
+    return dirty
 
 
 def _month(at: datetime) -> datetime:
