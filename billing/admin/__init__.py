@@ -1,5 +1,5 @@
 """Staff's views of billing."""
 
-from billing.admin import operations, plans
+from billing.admin import mirror, operations, plans
 
-__all__ = ["operations", "plans"]
+__all__ = ["mirror", "operations", "plans"]

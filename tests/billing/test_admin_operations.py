@@ -1,6 +1,7 @@
 """Staff see the background and may replay it; they rewrite nothing (E11, H7)."""
 
 import pytest
+from django.contrib import admin
 from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
@@ -130,3 +131,10 @@ def test_a_revoked_grant_ends_at_once(staff, published):
 
     assert store.current(organization).plan.key == "hobby"
     assert AuditEntry.objects.filter(action="billing.grant_revoked").exists()
+
+
+def test_no_page_of_the_admin_shows_what_dj_stripe_keeps():
+    shown = {model._meta.app_label for model in admin.site._registry}
+
+    assert "billing" in shown
+    assert "djstripe" not in shown
