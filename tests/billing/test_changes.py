@@ -9,6 +9,8 @@ from billing.subscription import changes, preview
 from billing.subscription.wishes import Wish
 from orgs.exceptions import Unprocessable
 from orgs.models import AuditEntry
+from tests.billing.racing import at_once
+from tests.billing.subscribed import on_pro
 from tests.factories.orgs import OrganizationFactory, member_of, owner_of
 
 pytestmark = pytest.mark.django_db
@@ -236,3 +238,34 @@ def test_the_webhooks_of_a_change_find_it_done(organization, stripe):
 
     assert store.current(organization).seats == 5
     assert store.current(organization).sequence >= sequence
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_clicks_at_once_are_one_change(stripe):
+    organization = on_pro(stripe, seats=3, days=3)
+    owner = owner_of(organization)
+    quote = preview.of_change(organization, Wish(seats=5)).quote
+    before = organization.invoices.count()
+
+    done = at_once(6, lambda _number: changes.confirm(organization, owner, quote).seats)
+
+    assert done == [5] * 6
+    assert organization.invoices.count() == before + 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_tabs_with_two_prices_one_is_told_to_look_again(stripe):
+    organization = on_pro(stripe, seats=3, days=3)
+    owner = owner_of(organization)
+    quotes = [preview.of_change(organization, Wish(seats=n)).quote for n in (5, 8)]
+
+    def confirm(number):
+        try:
+            return changes.confirm(organization, owner, quotes[number]).seats
+        except QuoteExpired:
+            return None
+
+    done = at_once(2, confirm)
+
+    assert sorted(done, key=str) in ([5, None], [8, None])
+    assert store.current(organization).seats in done

@@ -1,5 +1,7 @@
 """Grace, lock and unlock: what stays open, what is refused, and who hears of it, once."""
 
+from typing import Any
+
 import pytest
 from django.core import mail
 from django.test import Client
@@ -169,7 +171,7 @@ def test_a_mail_speaks_the_organizations_language_in_text_and_html(locked, langu
 
     with translation.override(language):
         subject = translation.gettext("%(organization)s is read-only")
-    sent = next(s for s in mail.outbox if s.subject == subject % {"organization": locked.name})
+    sent: Any = next(s for s in mail.outbox if s.subject == subject % {"organization": locked.name})
     html, kind = sent.alternatives[0]
     assert kind == "text/html"
     assert f'lang="{language}"' in html

@@ -1,6 +1,7 @@
 """Promo codes: used, explained, shown, and ended by themselves."""
 
 import time
+from typing import Any
 
 import pytest
 
@@ -23,9 +24,9 @@ def organization(stripe):
 
 def offer(code, *, coupon=None, **how):
     """A promotion code at Stripe, 20 % off for three months unless the coupon says otherwise."""
-    terms = coupon or {"percent_off": 20, "duration": "repeating", "duration_in_months": 3}
+    terms: Any = coupon or {"percent_off": 20, "duration": "repeating", "duration_in_months": 3}
     made = stripe_api.client().v1.coupons.create({"name": code, **terms})
-    wanted = {"promotion": {"type": "coupon", "coupon": made.id}, "code": code, **how}
+    wanted: Any = {"promotion": {"type": "coupon", "coupon": made.id}, "code": code, **how}
     return stripe_api.client().v1.promotion_codes.create(wanted)
 
 
