@@ -9,7 +9,6 @@ import os
 import threading
 import time
 from collections.abc import Sequence
-from uuid import UUID
 
 import psycopg
 import structlog
@@ -136,11 +135,8 @@ class _Refresher:
     def _store(self, session: Session, wanted: dict[Place, Reading | None]) -> None:
         found = {place: reading for place, reading in wanted.items() if reading is not None}
         found |= _read(session, [place for place, reading in wanted.items() if reading is None])
-        by_organization: dict[UUID, list[tuple[str, str, Reading]]] = {}
-        for (organization, meter, member), reading in found.items():
-            by_organization.setdefault(organization, []).append((meter, member, reading))
-        for organization, readings in by_organization.items():
-            counters.store(organization, readings)
+        if found:
+            counters.store(found)
 
 
 def _read(session: Session, places: list[Place]) -> dict[Place, Reading]:

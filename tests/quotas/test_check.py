@@ -133,7 +133,7 @@ def test_an_older_reading_cannot_replace_a_newer_one():
     consume(organization, 7)
     refresh.flush()
 
-    counters.store(organization.pk, [(STORAGE, "", old)])
+    counters.store({place(organization): old})
     counters.forget_locally()
 
     assert counters.find(place(organization)).used == 7
@@ -145,7 +145,7 @@ def test_after_a_change_of_limits_readings_on_the_way_are_void():
     old = found(organization)
 
     counters.forget(organization.pk, old.sequence + 1)
-    counters.store(organization.pk, [(STORAGE, "", old)])
+    counters.store({place(organization): old})
 
     assert counters.find(place(organization)) is None
 
@@ -225,7 +225,7 @@ def test_a_reading_that_lies_admits_no_consume_and_no_authorize():
     enforcement.check(organization, STORAGE)
     lie = replace(found(organization), used=0, sequence=10**12)
     refresh.flush()
-    counters.store(organization.pk, [(STORAGE, "", lie)])
+    counters.store({place(organization): lie})
     counters.forget_locally()
 
     misled = enforcement.check(organization, STORAGE)

@@ -152,7 +152,7 @@ def test_a_poisoned_reading_in_redis_is_found_and_voided(durable):
     (place, reading), *_ = counters.stored(team.pk).items()
     head = QuotaHead.objects.get(organization=team)
     poisoned = reading.after(used=1, sequence=head.sequence + 1)
-    counters.store(team.pk, [(*place, poisoned)])
+    counters.store({(team.pk, *place): poisoned})
     rollups.catch_up()
 
     found = reconciliation.differences([team.pk])
