@@ -28,6 +28,7 @@ def _start_servers() -> None:
     var = Path(os.environ.get("LEDGERLINE_VAR") or ROOT / "var")
     messages.compile_stale()
     os.environ |= {"LEDGERLINE_EMBEDDED": "1", "LEDGERLINE_VAR": str(var / "tests")}
+    os.environ.setdefault("LEDGERLINE_EMBEDDED_FSYNC", "0")
     urls = embedded.ensure_running()
     os.environ.setdefault("DATABASE_URL", urls.database_url)
     os.environ.setdefault("REDIS_URL", urls.redis_url)

@@ -23,7 +23,7 @@ from config.embedded.processes import EmbeddedError, tail
 __all__ = ["EmbeddedError", "EmbeddedServices", "EmbeddedUrls", "ensure_running", "reset"]
 
 BASE_DIR = Path(__file__).resolve().parents[2]
-START_SECONDS = 90.0  # the first start runs initdb, on a slow disk too
+START_SECONDS = 660.0  # a killed server replays its log before it answers
 STOP_SECONDS = 30.0
 
 
