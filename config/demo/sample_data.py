@@ -19,6 +19,7 @@ from django.conf import settings
 from billing import catalog
 from billing.entitlement import clock, store
 from billing.models import BillingAccount, Grant, PlanPrice, Source, SubscriptionPlan
+from config.demo import usage_history
 from config.demo.environment import DemoEnvironment
 from config.demo.http import HttpError, post, read
 from config.supervisor import NotReadyError, Supervisor
@@ -66,6 +67,7 @@ def create(demo: DemoEnvironment, supervisor: Supervisor) -> None:
         workshop.team(sample)
     workshop.invite(samples[0], "admin", "Ben Admin")
     workshop.invite(samples[0], "member", "Chi Member")
+    workshop.usage(samples[0])
     workshop.service_token()
     workshop.team(Sample(BY_THE_YEAR, samples[0].plan, yearly=True))
     if demo.simulator_url:
@@ -142,6 +144,11 @@ class _Workshop:
             self._await(lambda: _mailed_secret(self.demo, address), f"The mail to {address}"),
             user=person,
         )
+
+    def usage(self, sample: Sample) -> None:
+        if "usage_history" not in self.demo.known:
+            usage_history.write(Organization.objects.get(slug=sample.slug))
+            self.demo.remember(usage_history="written")
 
     def service_token(self) -> None:
         if "service_token" in self.demo.known:

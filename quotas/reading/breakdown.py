@@ -52,11 +52,14 @@ def of(organization: Organization, question: Question) -> Breakdown:
     rows = _rows(organization, question)
     field = _FIELDS.get(question.by, "dimension")
     largest = list(
-        rows.filter(meter=question.leading)
+        rows.filter(meter__in=question.columns)
         .values_list(field)
-        .annotate(net=_NET)
-        .filter(net__gt=0)
-        .order_by("-net", field)
+        .annotate(
+            lead=Sum(F("added") - F("removed"), filter=Q(meter=question.leading), default=0),
+            every=_NET,
+        )
+        .filter(Q(lead__gt=0) | Q(every__gt=0))
+        .order_by("-lead", "-every", field)
         .values_list(field, flat=True)[:SHOWN]
     )
     amounts, active = _amounts(rows, field, largest)

@@ -46,7 +46,7 @@ def drive(ledgerline, team, tmp_path):
 
 
 def ask(drive, method, name, body=None):
-    connection = http.client.HTTPConnection(*drive.server_address, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", drive.server_port, timeout=20)
     try:
         connection.request(method, f"/{name}", body)
         answer = connection.getresponse()

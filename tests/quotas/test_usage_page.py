@@ -131,6 +131,23 @@ def test_who_uses_what_names_members_and_services(team):
     assert "The product itself" in by_service
 
 
+def test_who_used_only_another_meter_is_named_too_and_the_small_ones_are_added_up(team):
+    use(team, 30, member="heavy-user")
+    use(team, 2 * GB, meter="storage", member="keeper")
+    for number in range(25):
+        use(team, 1, member=f"small-{number:02}")
+    rollups.catch_up()
+
+    page = page_of(owner_of(team), team, meter="ai_queries")
+    by_storage = page_of(owner_of(team), team, meter="storage")
+
+    table = by_storage.partition("Who is using what")[2]
+    assert table.index("keeper") < table.index("heavy-user")
+    assert "small-18" in page
+    assert "small-19" not in page
+    assert re.search(r"Others</th>.*?>6</td>\s*<td class=.end.>2 GB</td>", page)
+
+
 def test_a_member_sees_the_totals_and_their_own_share_alone(team):
     member = member_of(team)
     use(team, 700, member=str(member.pk))
