@@ -92,12 +92,17 @@ def refresh_customer(customer_id: str) -> bool:
 
 
 def forget_unseen_subscription(subscription_id: str, *, since: datetime) -> bool:
-    """True when dj-stripe found nothing to fetch: it skips what Stripe answers 404 for (A23)."""
+    """True when Stripe answers 404, which dj-stripe skips in silence (A23)."""
     known = mirrored.Subscription.objects.filter(id=subscription_id)
     if known.filter(djstripe_updated__gte=since).exists():
         return False
-    known.delete()
-    return True
+    try:
+        found = stripe_api.fetch_subscription(subscription_id)
+    except Missing:
+        known.delete()
+        return True
+    mirrored.Subscription.sync_from_stripe_data(found)
+    return False
 
 
 def refresh_payment_method(payment_method_id: str) -> None:

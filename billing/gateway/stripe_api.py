@@ -192,6 +192,11 @@ def fetch_subscriptions(customer_id: str) -> list[stripe.Subscription]:
         return list(page.auto_paging_iter())
 
 
+def fetch_subscription(subscription_id: str) -> stripe.Subscription:
+    with translated("subscriptions.retrieve"):
+        return client().v1.subscriptions.retrieve(subscription_id)
+
+
 def fetch_invoices(customer_id: str) -> list[stripe.Invoice]:
     with translated("invoices.list"):
         page = client().v1.invoices.list(

@@ -7,6 +7,7 @@ import pytest
 from django.core import mail
 from django.test import Client
 
+from billing.gateway import stripe_api
 from billing.gateway.webhooks import processing
 from billing.messages import outbox
 from billing.models import InboxEvent, OutboxMessage
@@ -73,5 +74,34 @@ def test_an_event_that_is_three_days_late_still_counts(stripe):
         event | {"created": event["created"] - 3 * 86_400}
         for event in stripe.history_of(organization)
     )
+
+    assert outcome(organization)["plan"] == "pro"
+
+
+def test_an_event_that_dj_stripe_remembers_is_applied_all_the_same(stripe):
+    """A1: its own memory is longer than our inbox's, and it skips what it remembers."""
+    organization = OrganizationFactory.create()
+    stripe.buy(organization)
+    stripe.deliver_all(organization)
+    subscription = organization.subscriptions.get()
+    (created,) = stripe.simulator.events("customer.subscription.created")
+    InboxEvent.objects.all().delete()
+    stripe_api.cancel_subscription(subscription.stripe_id, key="test")
+
+    stripe.deliver([created])
+
+    subscription.refresh_from_db()
+    assert subscription.status == "canceled"
+    assert outcome(organization)["plan"] == "hobby"
+
+
+def test_an_event_told_again_after_the_inbox_was_emptied_ends_nothing(stripe):
+    """A1 and A23: what dj-stripe skips has not gone at Stripe."""
+    organization = OrganizationFactory.create()
+    stripe.buy(organization)
+    stripe.deliver_all(organization)
+    InboxEvent.objects.all().delete()
+
+    stripe.deliver_all(organization)
 
     assert outcome(organization)["plan"] == "pro"

@@ -210,6 +210,8 @@ def _mirror_event(row: InboxEvent) -> None:
         mirror.refresh_payment_method(row.object_id)
         return
     started = timezone.now()
+    # Our inbox decides what is new: dj-stripe would skip an event that it has seen.
+    Event.objects.filter(id=row.event_id).delete()
     Event.process(row.payload)
     if row.type == "invoice.deleted":
         Invoice.objects.filter(stripe_id=row.object_id).delete()
