@@ -10,11 +10,13 @@ class QuotasConfig(AppConfig):
 
         from billing import ports
         from orgs.ports import bind_seats
+        from quotas import audit_names
         from quotas.engine.install import install
         from quotas.port import Usage
         from quotas.reaction import alerts, receivers  # noqa: F401  importing them connects them
         from quotas.seats import PlanSeats
 
         post_migrate.connect(install, sender=self)
+        audit_names.register()
         ports.bind_usage(Usage())
         bind_seats(PlanSeats())

@@ -5,13 +5,14 @@ from datetime import timedelta
 import pytest
 from django.core import mail
 from django.utils import timezone
+from structlog.testing import capture_logs
 
 from billing.messages import outbox
 from billing.models import OutboxMessage
 from orgs.models import Role
 from quotas import tasks
 from quotas.engine import enforcement
-from quotas.models import Alert, AlertSetting, UsageControl, UsageLimit
+from quotas.models import Alert, AlertSetting, RollupMark, UsageControl, UsageLimit
 from quotas.reaction import alerts
 from quotas.reading import rollups
 from quotas.signals import usage_crossed
@@ -197,6 +198,17 @@ def test_the_task_looks_at_every_organization_whose_usage_moved(team):
     assert marks(team) == [75]
     assert rollups.staleness_seconds() < 30
     assert len(mails()) == 1
+
+
+def test_roll_ups_that_stood_still_raise_an_alarm():
+    long_ago = timezone.now() - timedelta(minutes=6)
+    RollupMark.objects.create(name=rollups.MARK, recorded_until=long_ago)
+
+    with capture_logs() as logs:
+        tasks.roll_up_usage()
+        tasks.roll_up_usage()
+
+    assert [each["event"] for each in logs].count("alert.usage_stale") == 1
 
 
 def test_one_organizations_trouble_does_not_silence_the_others(team, monkeypatch):

@@ -1,0 +1,15 @@
+"""What acts about usage are called in the audit log."""
+
+from django.utils.translation import gettext_lazy as _
+
+from orgs import audit_texts
+
+
+def register() -> None:
+    audit_texts.register(
+        {
+            "usage.overage_decided": _("Extra usage decided"),
+            "usage.alerts_changed": _("Usage alerts changed"),
+            "usage.reconciled": _("Usage reconciled with the ledger"),
+        }
+    )
