@@ -52,7 +52,9 @@ def of_change(shown: Preview) -> ChangePage:
     on = day(shown.effective_at)
     return ChangePage(
         title=_("Change to %(terms)s") % {"terms": _terms(shown)},
-        when=_when(shown),
+        when=f"{_when(shown)} {_('Your cancellation is taken back.')}"
+        if shown.stays
+        else _when(shown),
         button=_("Confirm the change") if shown.at_once else _("Change on %(day)s") % {"day": on},
         today=receipt.rows(shown.today, due_label=_("Charged today")) if shown.today else (),
         next_day=day(shown.next_invoice.at),

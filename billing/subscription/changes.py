@@ -140,13 +140,16 @@ def _done_already(held: Holding) -> Changed:
 
 
 def _change_now(held: Holding, target: Target, quote: Quote) -> None:
-    """A declined card changes nothing: no plan is given that nobody has paid for."""
+    """A declined card changes nothing: no plan is given that nobody has paid for.
+
+    Who chooses another plan or interval stays; more seats alone take no cancellation back.
+    """
     release_schedule(held)
     behaviour = preview.STRIPES_WORD[target.transition.proration]
     params: dict[str, Any] = {
         "items": preview.items_of(held, target),
         "proration_behavior": behaviour,
-        **without_end(held),
+        **(without_end(held) if target.price.pk != held.price.pk else {}),
     }
     if behaviour != "none":
         params["proration_date"] = quote.moment

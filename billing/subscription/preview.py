@@ -40,6 +40,8 @@ class Preview:
     today: Receipt | None
     next_invoice: NextInvoice
     consequences: Consequences
+    # A cancellation that the change takes back.
+    stays: bool
     quote: str
 
     @property
@@ -67,6 +69,8 @@ def of_change(organization: Organization, wish: Wish) -> Preview:
             Terms(plan=held.price.plan, seats=held.seats),
             Terms(plan=target.price.plan, seats=target.seats),
         ),
+        stays=held.subscription.ends_at is not None
+        and not (target.at_once and target.price.pk == held.price.pk),
         quote=quotes.sign(organization, held, quote),
     )
 

@@ -5,7 +5,7 @@ import pytest
 from billing.entitlement import store
 from billing.exceptions import NothingToChange, NotSubscribed
 from billing.models import Access, Source
-from billing.subscription import cancellation, changes
+from billing.subscription import cancellation, changes, preview
 from billing.subscription.wishes import Wish
 from orgs.models import AuditEntry
 from tests.billing.subscribed import default_on_renewal, on_pro, pass_days
@@ -107,3 +107,19 @@ def test_leaving_pays_no_invoice_and_so_unlocks_nothing(stripe):
     cancellation.cancel(organization, owner_of(organization))
 
     assert store.current(organization).access == Access.READ_ONLY
+
+
+def test_more_seats_take_no_cancellation_back_but_another_interval_does(organization):
+    owner = owner_of(organization)
+    cancellation.cancel(organization, owner)
+    seats, year = (
+        preview.of_change(organization, wish) for wish in (Wish(seats=9), Wish(interval="year"))
+    )
+
+    changes.change(organization, owner, Wish(seats=9))
+    after_seats = store.current(organization).ends_at
+    changes.change(organization, owner, Wish(interval="year"))
+
+    assert (seats.stays, year.stays) == (False, True)
+    assert after_seats is not None
+    assert store.current(organization).ends_at is None

@@ -12,6 +12,7 @@ from django.db import connection
 from billing import catalog
 from billing.catalog.apply import apply
 from billing.gateway import stripe_api
+from billing.models import BillingAccount, InboxEvent
 from config.embedded.processes import tail, wait_for
 from tests.browser.visitor import Visitor
 
@@ -56,6 +57,7 @@ def simulator(transactional_db, live_server, settings, stripe_simulator, celery_
     stripe_simulator.wait_until_idle()
     yield stripe_simulator
     stripe_simulator.set_delivery("hold")
+    wait_for(_worker_rests, seconds=10)  # or it would meet the emptying of the tables
 
 
 @pytest.fixture
@@ -67,3 +69,9 @@ def visitor(chrome, live_server):
     yield visitor
     context.close()
     assert visitor.complaints == []
+
+
+def _worker_rests():
+    """Every event that came has been applied, and every organization has its customer."""
+    inbox, customers = InboxEvent.objects.waiting(), BillingAccount.objects.without_customer()
+    return not inbox.exists() and not customers.exists()
