@@ -23,6 +23,8 @@ SIGNED_IN = [
     "orgs:members",
     "orgs:api-keys",
     "orgs:audit",
+    "quotas:usage",
+    "quotas:usage-meters",
 ]
 SIGNED_OUT = ["account_login", "account_signup", "account_reset_password"]
 PERSONAL = [

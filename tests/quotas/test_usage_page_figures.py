@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
+from django.utils import translation
 
 from billing import catalog
 from quotas.engine.periods import Period
@@ -13,6 +14,13 @@ from quotas.reading.chart import Drawing
 START = datetime(2026, 11, 4, tzinfo=UTC)
 MONTH = Period(START, START + timedelta(days=30))
 GB = 2**30
+
+
+@pytest.fixture(autouse=True)
+def in_english():
+    """Whatever language another test's request left behind."""
+    with translation.override("en"):
+        yield
 
 
 def after(days):
