@@ -10,7 +10,7 @@ from billing.subscription.wishes import Wish
 from orgs.exceptions import Unprocessable
 from orgs.models import AuditEntry
 from tests.billing.racing import at_once
-from tests.billing.subscribed import on_pro
+from tests.billing.subscribed import on_pro, pass_days
 from tests.factories.orgs import OrganizationFactory, member_of, owner_of
 
 pytestmark = pytest.mark.django_db
@@ -238,6 +238,42 @@ def test_the_webhooks_of_a_change_find_it_done(organization, stripe):
 
     assert store.current(organization).seats == 5
     assert store.current(organization).sequence >= sequence
+
+
+@pytest.fixture
+def three_plans(settings):
+    """Document 005's shop: Starter, Pro and, per seat, Team."""
+    settings.CATALOG = "sessions"
+
+
+def test_a_bigger_plan_comes_at_once_and_a_smaller_one_with_the_renewal(three_plans, stripe):
+    organization = on_pro(stripe, plan_key="starter", days=10)
+    owner = owner_of(organization)
+    up = preview.of_change(organization, Wish(plan_key="pro"))
+    changes.confirm(organization, owner, up.quote)
+    charged = newest_invoice(organization).amount_paid
+    bigger = store.current(organization).plan.key
+
+    down = preview.of_change(organization, Wish(plan_key="starter"))
+    changes.confirm(organization, owner, down.quote)
+    pass_days(stripe, organization, 22)
+
+    assert (up.at_once, down.at_once) == (True, False)
+    assert charged == up.due_today > 0
+    assert bigger == "pro"
+    assert store.current(organization).plan.key == "starter"
+    assert newest_invoice(organization).total == down.next_invoice.receipt.total == 499
+
+
+def test_a_plan_per_seat_starts_with_a_seat_for_everybody(three_plans, stripe):
+    organization = on_pro(stripe, plan_key="pro", days=3)
+    for _ in range(2):
+        member_of(organization)
+
+    shown = preview.of_change(organization, Wish(plan_key="team"))
+    changes.confirm(organization, owner_of(organization), shown.quote)
+
+    assert shown.seats == store.current(organization).seats == 3
 
 
 @pytest.mark.django_db(transaction=True)
