@@ -1,0 +1,1 @@
+"""`python -m tests.benchmarks`: decisions beside a ceiling of the same run."""

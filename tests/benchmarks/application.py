@@ -1,0 +1,98 @@
+"""The server under measurement: ours, and beside it the ceiling and what people would pick.
+
+`echo` is the ceiling: its code stays as it is, so that ratios of different days compare.
+"""
+
+import os
+from collections.abc import Callable, Iterable
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+import orjson
+from django.conf import settings
+from django.db import connections, transaction
+from django.db.models import F
+from limits import RateLimitItemPerMonth
+from limits.storage import RedisStorage
+from limits.strategies import FixedWindowRateLimiter
+
+from config.wsgi import application as ours
+from tests.benchmarks.models import Counter
+
+Environ = dict[str, Any]
+Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
+Decide = Callable[[UUID, int], bool]
+
+TOKENS = {f"Bearer lls_{os.environ.get('BENCH_TOKEN', '')}": 1}
+MONTHLY = RateLimitItemPerMonth(10**12)
+
+
+def echo(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """Parses the body, checks the token, answers: nothing can be decided with less."""
+    raw = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+    if environ.get("HTTP_AUTHORIZATION") not in TOKENS:
+        start_response("401 Unauthorized", [])
+        return [b""]
+    body = orjson.loads(raw)
+    start_response("200 OK", [("Content-Type", "application/json")])
+    return [orjson.dumps(body)]
+
+
+def lean(decide: Decide) -> Application:
+    """The same kind of endpoint around another way to count."""
+
+    def serve(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        raw = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+        if environ.get("HTTP_AUTHORIZATION") not in TOKENS:
+            start_response("401 Unauthorized", [])
+            return [b""]
+        body = orjson.loads(raw)
+        try:
+            allowed = decide(UUID(body["organization"]), body["amount"])
+        finally:
+            for connection in connections.all(initialized_only=True):
+                connection.close_if_unusable_or_obsolete()
+        status = "200 OK" if allowed else "429 Too Many Requests"
+        start_response(status, [("Content-Type", "application/json")])
+        return [orjson.dumps({"allowed": allowed, "meter": body["meter"]})]
+
+    return serve
+
+
+def select_for_update(organization: UUID, amount: int) -> bool:
+    with transaction.atomic():
+        counter = Counter.objects.select_for_update().get(pk=organization)
+        if counter.used + amount > counter.allowance:
+            return False
+        counter.used += amount
+        counter.save(update_fields=["used"])
+    return True
+
+
+def conditional_update(organization: UUID, amount: int) -> bool:
+    within = Counter.objects.filter(pk=organization, used__lte=F("allowance") - amount)
+    return within.update(used=F("used") + amount) == 1
+
+
+@cache
+def limiter() -> FixedWindowRateLimiter:
+    return FixedWindowRateLimiter(RedisStorage(settings.REDIS_URL))
+
+
+def limits_on_redis(organization: UUID, amount: int) -> bool:
+    """Not durable, and counts what it refuses."""
+    return limiter().hit(MONTHLY, str(organization), cost=amount)
+
+
+OTHERS: dict[str, Application] = {
+    "/bench/echo": echo,
+    "/bench/select-for-update": lean(select_for_update),
+    "/bench/conditional-update": lean(conditional_update),
+    "/bench/limits": lean(limits_on_redis),
+}
+
+
+def application(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+    other = OTHERS.get(environ["PATH_INFO"])
+    return (other or ours)(environ, start_response)
