@@ -1,0 +1,1 @@
+"""`python -m tests.chaos`: exact at the limit from many processes, and whole after every kill."""
