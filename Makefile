@@ -45,6 +45,14 @@ reset: $(INSTALLED) ## Drop the demo's data, and the tests' databases
 test: $(INSTALLED) browser ## Run every test, with coverage; BROWSER=none leaves the browser out, ARGS go to pytest
 	@$(BIN)/pytest --create-db -n $(WORKERS) --dist loadgroup --cov --cov-report=term $(ARGS)
 
+.PHONY: bench
+bench: $(INSTALLED) ## Measure the quota engine beside ceilings of the same run, in about ten minutes; ARGS
+	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+.PHONY: chaos
+chaos: $(INSTALLED) ## Race 16 processes for 50 rounds, and kill -9 a hundred times under load; ARGS
+	@$(BIN)/python -m tests.chaos $(ARGS)
+
 .PHONY: check
 check: lint templates types production migrations ## Run every check that is not a test; -k for all that fail
 

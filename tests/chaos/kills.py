@@ -1,0 +1,223 @@
+"""kill -9 under load: of the web, of the writer's backend in the middle of a batch, of PostgreSQL,
+of Redis, of the worker that sums up; and Redis emptied and filled with random bytes."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from django.db import connections
+from redis import Redis
+from redis.exceptions import RedisError
+
+from config.embedded import EmbeddedServices
+from quotas import satellites
+from quotas.models import LARGEST_AMOUNT, Satellite
+from quotas.reading import rollups
+from quotas.tasks import roll_up_usage
+from tests import installation
+from tests.chaos.audit import audit
+from tests.chaos.clients import METER, Callers
+from tests.factories.quotas import limited
+
+CALLERS = 16
+THREADS = 16
+LOAD_SECONDS = 0.4  # between a recovery and the next kill
+RECOVERY_SECONDS = 60
+SCARCE = 300  # a limit that is reached while the kills go on
+ROLL_UP_SECONDS = 2.0
+
+Say = Callable[[str], None]
+
+
+class Installation:
+    """Every part of it can be killed, and comes back as a supervisor would bring it back."""
+
+    def __init__(self, services: EmbeddedServices) -> None:
+        self.services = services
+        logs = installation.var() / "chaos"
+        self.web = installation.Web(
+            "config.wsgi:application", threads=THREADS, log=logs / "web.log"
+        )
+        self.worker: subprocess.Popen[bytes] | None = None
+        self.worker_log = logs / "worker.log"
+
+    def start(self) -> None:
+        self.web.start()
+        self._start_worker()
+        self.web.wait()
+
+    def stop(self) -> None:
+        self.web.kill()
+        self._kill_worker()
+
+    @property
+    def kills(self) -> dict[str, Callable[[], None]]:
+        return {
+            "web": self.kill_web,
+            "writer": self.kill_writer,
+            "PostgreSQL": self.kill_postgresql,
+            "Redis": self.kill_redis,
+            "worker": self.kill_worker,
+            "flush": self.flush_redis,
+        }
+
+    def kill_web(self) -> None:
+        self.web.kill()
+        self.web.start()
+
+    def kill_writer(self) -> None:
+        """Its backend, while a batch is on its way: PostgreSQL then restarts all of itself."""
+        with _postgresql() as connection:
+            for _attempt in range(2_000):
+                row = connection.execute(
+                    "SELECT pid FROM pg_stat_activity WHERE state = 'active'"
+                    " AND application_name = 'ledgerline-writer'"
+                ).fetchone()
+                if row is not None:
+                    os.kill(row[0], signal.SIGKILL)
+                    return
+        raise RuntimeError("the writer was never busy")
+
+    def kill_postgresql(self) -> None:
+        home = Path(str(self.services.places.recall()["home"]))
+        pid = int((home / "postgres" / "data" / "postmaster.pid").read_text().split()[0])
+        os.kill(pid, signal.SIGKILL)
+
+    def kill_redis(self) -> None:
+        with _redis() as redis:
+            os.kill(redis.info("server")["process_id"], signal.SIGKILL)
+
+    def kill_worker(self) -> None:
+        self._kill_worker()
+        self._start_worker()
+
+    def flush_redis(self) -> None:
+        with _redis() as redis:
+            keys = list(redis.scan_iter("quota:*", count=1000))
+            redis.flushall()
+            for key in keys:
+                redis.set(key, random.randbytes(60))  # noqa: S311  junk
+
+    def _start_worker(self) -> None:
+        quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat")
+        celery = (sys.executable, "-m", "celery", "--app", "config.celery:app", "--quiet")
+        with self.worker_log.open("ab") as log:
+            self.worker = subprocess.Popen(
+                [*celery, "worker", "--concurrency", "1", *quiet],
+                cwd=installation.ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def _kill_worker(self) -> None:
+        if self.worker is not None:
+            os.killpg(self.worker.pid, signal.SIGKILL)
+            self.worker.wait()
+
+
+def run(services: EmbeddedServices, kills: int, say: Say) -> dict[str, Any]:
+    """Raises AssertionError for anything lost, counted twice or admitted beyond a limit."""
+    organizations = _organizations()
+    installed = Installation(services)
+    installed.start()
+    callers = Callers(installed.web.port, _token(), organizations, number=CALLERS)
+    try:
+        callers.start()
+        with _rolling_up():
+            longest = _kill(installed, callers, kills, say)
+        callers.stop()
+        found = audit(callers, organizations)
+    finally:
+        callers.stop()
+        installed.stop()
+    return {"kills": kills, "longest_recovery_seconds": round(longest, 2), **found}
+
+
+def _kill(installed: Installation, callers: Callers, kills: int, say: Say) -> float:
+    longest = 0.0
+    victims = list(installed.kills)
+    for number in range(kills):
+        time.sleep(LOAD_SECONDS)
+        victim = victims[number % len(victims)]
+        installed.kills[victim]()
+        took = _recovered(callers)
+        longest = max(longest, took)
+        say(f"{number + 1}. {victim}: {took:.1f} s, {len(callers.answers):,} answers")
+    return longest
+
+
+def _recovered(callers: Callers) -> float:
+    """Until calls are answered again, and Redis and PostgreSQL with them."""
+    began = time.monotonic()
+    before = len(callers.answers)
+    while len(callers.answers) < before + CALLERS or not _all_answer():
+        if time.monotonic() - began > RECOVERY_SECONDS:
+            raise TimeoutError("no answer after a kill")
+        time.sleep(0.05)
+    return time.monotonic() - began
+
+
+def _all_answer() -> bool:
+    try:
+        with _redis() as redis, _postgresql() as connection:
+            connection.execute("SELECT 1")
+            return bool(redis.ping())
+    except (RedisError, psycopg.Error):
+        return False
+
+
+@contextmanager
+def _rolling_up() -> Iterator[None]:
+    """Asks the worker for roll-ups all the time; what a kill drops, the next one does."""
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.wait(ROLL_UP_SECONDS):
+            with suppress(Exception):
+                roll_up_usage.delay()
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        yield
+    finally:
+        over.set()
+        asking.join()
+        connections.close_all()
+        rollups.catch_up(wait=True)
+
+
+def _organizations() -> list[UUID]:
+    scarce = [limited(**{METER: SCARCE}).pk for _ in range(3)]
+    return [*scarce, *(limited(**{METER: LARGEST_AMOUNT // 2}).pk for _ in range(5))]
+
+
+def _token() -> str:
+    satellite, _made = Satellite.objects.get_or_create(key="chaos", defaults={"name": "Chaos"})
+    _token, secret = satellites.issue_token(satellite)
+    return secret
+
+
+@contextmanager
+def _postgresql() -> Iterator[psycopg.Connection]:
+    url = os.environ["DATABASE_URL"]
+    with psycopg.connect(url, autocommit=True, connect_timeout=2) as connection:
+        yield connection
+
+
+@contextmanager
+def _redis() -> Iterator[Redis]:
+    with Redis.from_url(os.environ["REDIS_URL"], socket_timeout=2) as redis:
+        yield redis
