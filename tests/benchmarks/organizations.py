@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db import connection
@@ -59,7 +60,7 @@ def create(number: int) -> list[UUID]:
         cursor.execute("BEGIN")
         cursor.execute(_NEW, [number])
         cursor.execute(_HEADS)
-        named = {"allowance": ALLOWANCE, "start": start, "end": end, "meter": METER}
+        named: dict[str, Any] = {"allowance": ALLOWANCE, "start": start, "end": end, "meter": METER}
         cursor.execute(_LIMITS, named)
         cursor.execute(_BALANCES)
         cursor.execute("SELECT id FROM fresh")
@@ -78,7 +79,7 @@ def fill_ledger(rows: int, salt: str) -> None:
             )
         cursor.execute("SELECT count(*) FROM quota_head")
         (total,) = cursor.fetchone() or (0,)
-        named = {"rows": rows, "salt": salt, "meter": METER, "allowance": ALLOWANCE}
+        named: dict[str, Any] = {"rows": rows, "salt": salt, "meter": METER, "allowance": ALLOWANCE}
         cursor.execute(_LEDGER, named | {"total": total})
 
 

@@ -25,7 +25,8 @@ def organization(stripe):
 def offer(code, *, coupon=None, **how):
     """A promotion code at Stripe, 20 % off for three months unless the coupon says otherwise."""
     terms: Any = coupon or {"percent_off": 20, "duration": "repeating", "duration_in_months": 3}
-    made = stripe_api.client().v1.coupons.create({"name": code, **terms})
+    named: Any = {"name": code, **terms}
+    made = stripe_api.client().v1.coupons.create(named)
     wanted: Any = {"promotion": {"type": "coupon", "coupon": made.id}, "code": code, **how}
     return stripe_api.client().v1.promotion_codes.create(wanted)
 

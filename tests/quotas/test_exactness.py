@@ -68,7 +68,7 @@ def contend(rounds):
 
     with children(work, PROCESSES):
         pass
-    assert list(admitted) == [PROCESSES] * rounds
+    assert admitted[:] == [PROCESSES] * rounds
     for organization in organizations:
         assert Balance.objects.get(organization=organization).used == PROCESSES
         assert ledger_sum(organization) == PROCESSES

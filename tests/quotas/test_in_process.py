@@ -1,12 +1,14 @@
 """The verbs inside our own process: decorators, permissions, validators."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from django import forms
 from django.core.exceptions import ValidationError
 from django.http import HttpResponse
 from django.test import RequestFactory
+from rest_framework.views import APIView
 
 from billing import catalog
 from billing.catalog.apply import apply
@@ -31,7 +33,7 @@ def on_sale(db):
 
 
 def asking(organization, **headers):
-    request = RequestFactory(headers=headers).post("/")
+    request: Any = RequestFactory(headers=headers).post("/")
     request.organization = organization
     request.user = owner_of(organization)
     request.membership = organization.memberships.get()
@@ -92,9 +94,9 @@ def test_permissions_ask_for_the_organization_that_the_call_names():
     request = asking(organization)
     request.GET = {"organization": organization.slug}
 
-    assert within_quota(QUERIES)().has_permission(request, None)
+    assert within_quota(QUERIES)().has_permission(request, APIView())
     with pytest.raises(FeatureUnavailable):
-        feature("sso")().has_permission(request, None)
+        feature("sso")().has_permission(request, APIView())
 
 
 def test_a_form_refuses_what_does_not_fit():
