@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 )
 from redis import Redis
 
-from quotas.engine import counters, enforcement, limits, refresh
+from quotas.engine import asking, counters, enforcement, limits, refresh
 from quotas.engine.decisions import Line
 from quotas.engine.periods import add_months, period_at
 from quotas.exceptions import (
@@ -35,7 +35,7 @@ from quotas.exceptions import (
     ReservationEnded,
     StaleObservation,
 )
-from quotas.models import Balance, Credit, PeriodRule, UsageEvent
+from quotas.models import Balance, Credit, PeriodRule, UsageEvent, Verb
 from tests.factories.quotas import ANCHOR, CreditFactory, change_head, limit_of, limited
 from tests.properties.quota_reference import Hold, Pack, Reference, Terms
 from tests.quotas.conftest import _fresh_copies, _lanes_end, durable
@@ -100,7 +100,7 @@ class QuotaModel(RuleBasedStateMachine):
 
     @rule(meter=meters, member=members, amount=amounts, key=keys)
     def consume(self, meter, member, amount, key):
-        self._use("consume", [(meter, member, amount)], key)
+        self._use(Verb.CONSUME, [(meter, member, amount)], key)
 
     @rule(meter=meters, member=members, amount=amounts, key=keys, days=st.integers(0, 34))
     def record(self, meter, member, amount, key, days):
@@ -112,11 +112,11 @@ class QuotaModel(RuleBasedStateMachine):
         key=keys,
     )
     def consume_several(self, lines, key):
-        self._use("consume", lines, key)
+        self._use(Verb.CONSUME, lines, key)
 
     def _use(self, verb, lines, key, at=None):
         expected = self.model.use(key, verb, lines, at)
-        request = enforcement.asking.use(
+        request = asking.use(
             verb,
             self.organization.pk,
             [Line(meter, amount, member) for meter, member, amount in lines],

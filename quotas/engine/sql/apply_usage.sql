@@ -30,7 +30,7 @@ AS $$
 DECLARE
     n integer := cardinality(p_orgs);
     clock timestamptz;
-    months date[];
+    newest date; oldest date; -- the months that 35 days can span (DESIGN 4.4)
     -- Heads, in the order of their ids; a head that is missing here was busy or does not exist.
     h_org uuid[]; h_sequence bigint[]; h_limits bigint[]; h_frozen timestamptz[];
     h_plan text[]; h_access text[]; h_valid timestamptz[]; h_changed boolean[];
@@ -98,11 +98,8 @@ BEGIN
     -- Read after the locks: of two processes at a period's boundary the later one sees the later
     -- time. The next statement's snapshot sees what the former holders of the locks committed.
     clock := clock_timestamp();
-    -- 35 days can span three months (DESIGN 4.4).
-    months := ARRAY[
-        date_trunc('month', clock AT TIME ZONE 'UTC')::date,
-        (date_trunc('month', clock AT TIME ZONE 'UTC') - interval '1 month')::date,
-        (date_trunc('month', clock AT TIME ZONE 'UTC') - interval '2 months')::date];
+    newest := date_trunc('month', clock AT TIME ZONE 'UTC');
+    oldest := newest - interval '2 months';
 
     FOR r IN
         WITH line AS (
@@ -151,7 +148,7 @@ BEGIN
              AND b.member = line.slot_member AND b.period_start = line.starts
         LEFT JOIN usage_event e ON e.organization_id = line.org
              AND e.satellite_id = line.satellite AND e.key = line.key AND e.line = line.line
-             AND e.month = ANY (months)
+             AND e.month BETWEEN oldest AND newest
         ORDER BY line.ord
     LOOP
         k := r.ord;
@@ -380,7 +377,7 @@ BEGIN
         meter, member, per_member, period_start, period_end, late, amount, delta, credited,
         billable, accepted, reason, fingerprint, used, held, allowance, remaining, overage, plan, enforcement,
         dimensions)
-    SELECT t.org, t.satellite, t.key, t.line, months[1], t.sequence, clock, t.at, t.verb,
+    SELECT t.org, t.satellite, t.key, t.line, newest, t.sequence, clock, t.at, t.verb,
            t.meter, t.member, t.own, t.starts, t.ends, t.late, t.amount, t.delta, t.credited, t.billable,
            t.accepted, t.reason, t.print, t.used, t.held, t.allowance, t.remaining, t.overage,
            t.plan, t.enforcement, t.dimensions::jsonb

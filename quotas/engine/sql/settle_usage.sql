@@ -27,7 +27,7 @@ DECLARE
     past usage_event%ROWTYPE;
     clock timestamptz;
     moment timestamptz;
-    months date[];
+    newest date; oldest date; -- the months that 35 days can span (DESIGN 4.4)
     lines integer;
     result text;
     found_ok boolean := true;
@@ -55,10 +55,8 @@ BEGIN
     END IF;
     clock := clock_timestamp();
     moment := coalesce(head.frozen_at, clock);
-    months := ARRAY[
-        date_trunc('month', clock AT TIME ZONE 'UTC')::date,
-        (date_trunc('month', clock AT TIME ZONE 'UTC') - interval '1 month')::date,
-        (date_trunc('month', clock AT TIME ZONE 'UTC') - interval '2 months')::date];
+    newest := date_trunc('month', clock AT TIME ZONE 'UTC');
+    oldest := newest - interval '2 months';
     ord := p_ord;
     accepted := false;
     late := false;
@@ -82,7 +80,7 @@ BEGIN
     IF p_verb = 'release' AND p_amount IS NULL THEN
         SELECT count(*) FILTER (WHERE line >= 0) INTO lines FROM usage_event
         WHERE organization_id = p_org AND satellite_id = p_satellite AND key = p_key
-          AND month = ANY (months) AND verb IN ('consume', 'record');
+          AND month BETWEEN oldest AND newest AND verb IN ('consume', 'record');
         IF lines = 0 THEN
             outcome := CASE WHEN head.valid_until <= moment THEN 'rederive' ELSE 'key_gone' END;
             RETURN NEXT;
@@ -91,7 +89,7 @@ BEGIN
         FOR past IN
             SELECT * FROM usage_event
             WHERE organization_id = p_org AND satellite_id = p_satellite AND key = p_key
-              AND line < 0 AND month = ANY (months) ORDER BY line DESC
+              AND line < 0 AND month BETWEEN oldest AND newest ORDER BY line DESC
         LOOP
             result := 'replayed';
             outcome := result; accepted := past.accepted; reason := past.reason;
@@ -108,7 +106,7 @@ BEGIN
     ELSE
         SELECT * INTO past FROM usage_event
         WHERE organization_id = p_org AND satellite_id = p_satellite AND key = e_key
-          AND line = e_line AND month = ANY (months);
+          AND line = e_line AND month BETWEEN oldest AND newest;
         IF FOUND THEN
             IF past.fingerprint <> p_print THEN
                 outcome := CASE WHEN p_verb = 'level' THEN 'stale_observation'
@@ -139,7 +137,7 @@ BEGIN
         IF EXISTS (
             SELECT 1 FROM usage_event e
             WHERE e.organization_id = p_org AND e.satellite_id = p_satellite AND e.key = p_key
-              AND e.line >= 0 AND e.month = ANY (months) AND e.delta <= 0)
+              AND e.line >= 0 AND e.month BETWEEN oldest AND newest AND e.delta <= 0)
         THEN
             outcome := 'not_consumed';
             RETURN NEXT;
@@ -151,7 +149,7 @@ BEGIN
                 AND b.meter = e.meter AND b.period_start = e.period_start
                 AND b.member = CASE WHEN e.per_member THEN e.member ELSE '' END
             WHERE e.organization_id = p_org AND e.satellite_id = p_satellite AND e.key = p_key
-              AND e.line >= 0 AND e.month = ANY (months)
+              AND e.line >= 0 AND e.month BETWEEN oldest AND newest
             GROUP BY e.meter, b.member, b.period_start, b.used
             HAVING coalesce(b.used, 0) < sum(e.delta))
         THEN
@@ -162,7 +160,7 @@ BEGIN
         FOR past IN
             SELECT * FROM usage_event
             WHERE organization_id = p_org AND satellite_id = p_satellite AND key = p_key
-              AND line >= 0 AND month = ANY (months) ORDER BY line
+              AND line >= 0 AND month BETWEEN oldest AND newest ORDER BY line
         LOOP
             SELECT * INTO lim FROM usage_limit
             WHERE organization_id = p_org AND meter = past.meter;
@@ -204,7 +202,7 @@ BEGIN
                 occurred_at, verb, meter, member, per_member, period_start, period_end, late, amount, delta,
                 credited, billable, accepted, reason, fingerprint, used, held, allowance,
                 remaining, overage, plan, enforcement, dimensions)
-            VALUES (p_org, p_satellite, p_key, -1 - past.line, months[1], head.sequence, clock,
+            VALUES (p_org, p_satellite, p_key, -1 - past.line, newest, head.sequence, clock,
                     moment, 'release', past.meter, past.member, past.per_member, past.period_start,
                     past.period_end, late, past.delta, -past.delta, 0, 0, true, NULL, p_print,
                     used, held, allowance, remaining, overage, plan, enforcement,
@@ -333,7 +331,7 @@ BEGIN
         meter, member, per_member, period_start, period_end, late, amount, delta, credited,
         billable, accepted, reason, fingerprint, used, held, allowance, remaining, overage, plan,
         enforcement, dimensions)
-    VALUES (p_org, p_satellite, e_key, e_line, months[1], head.sequence, clock, moment, p_verb,
+    VALUES (p_org, p_satellite, e_key, e_line, newest, head.sequence, clock, moment, p_verb,
             e_meter, e_member, bal.member <> '', starts, ends, late,
             coalesce(p_amount, hold.amount), change, burned, more_overage, found_ok, why, p_print,
             used, held, allowance, remaining, overage, plan, enforcement, NULL);

@@ -1,0 +1,165 @@
+"""Seeded bugs. Each changes one decision of the engine; the reference must notice every one.
+
+A test that a mutant survives is a test that proves nothing about that line.
+"""
+
+import pytest
+from django.db import connection
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from quotas.engine import install, readings
+from quotas.engine.install import SQL
+from tests.properties.test_quota_model import QuotaModel
+from tests.quotas.conftest import _fresh_copies, _lanes_end, durable
+
+__all__ = ["_fresh_copies", "_lanes_end", "durable"]
+
+pytestmark = [pytest.mark.verify, pytest.mark.usefixtures("durable")]
+
+# file, the line as it is, the bug
+MUTANTS = {
+    "the limit is off by one": (
+        "apply_usage", "IF r.amount > room AND (", "IF r.amount > room + 1 AND (",
+    ),
+    "holds take no room": (
+        "apply_usage", "s_credits[s] - s_used[s] - s_held[s];", "s_credits[s] - s_used[s];",
+    ),
+    "another body is answered like the first": (
+        "apply_usage", "ELSE mode := 'conflict'; END IF;\n            ELSIF r.same_key",
+        "ELSE mode := 'replay'; END IF;\n            ELSIF r.same_key",
+    ),
+    "a key is forgotten": (
+        "apply_usage", "ELSIF r.seen IS NOT NULL THEN", "ELSIF false THEN",
+    ),
+    "a refused group keeps its first lines": (
+        "apply_usage", "s_used[s] := s_used[s] - o_delta[j];", "s_used[s] := s_used[s];",
+    ),
+    "a refused group keeps its credits": (
+        "apply_usage",
+        "PERFORM undo_usage_credit(p_orgs[j], p_meters[j], o_credited[j], r.moment);",
+        "NULL;",
+    ),
+    "credits burn in the wrong order": (
+        "usage_credits", "ORDER BY priority, expires_at NULLS LAST, id",
+        "ORDER BY priority DESC, expires_at DESC NULLS FIRST, id",
+    ),
+    "expired credits still pay": (
+        "apply_usage", "AND (c.expires_at IS NULL OR c.expires_at > r.moment);", ";",
+    ),
+    "overage is counted again": (
+        "apply_usage", "uncovered := shortage - burned - s_overage[s];",
+        "uncovered := shortage - burned;",
+    ),
+    "the cap is off by one": (
+        "apply_usage", "r.overage_cap < least(", "r.overage_cap + 1 < least(",
+    ),
+    "a hold lives one instant too long": (
+        "apply_usage", "AND state = 'open' AND expires_at <= r.moment",
+        "AND state = 'open' AND expires_at < r.moment",
+    ),
+    "late use lands in the present period": (
+        "apply_usage", "coalesce(t.occurred, head.frozen_at, clock)",
+        "coalesce(head.frozen_at, clock)",
+    ),
+    "a period includes its end": (
+        "apply_usage", "clock) < l.period_end", "clock) <= l.period_end",
+    ),
+    "a commit frees only what it counts": (
+        "settle_usage", "bal.held := bal.held - hold.amount;",
+        "bal.held := bal.held - coalesce(nullif(p_amount, 0), hold.amount);",
+    ),
+    "a commit may exceed its hold": (
+        "settle_usage", "p_amount > hold.amount", "p_amount > hold.amount + 1",
+    ),
+    "a hold is committed after its expiry": (
+        "settle_usage", "OR hold.expires_at <= moment", "OR hold.expires_at < moment",
+    ),
+    "a release happens twice": (
+        "settle_usage", "AND line < 0 AND month", "AND line < -99 AND month",
+    ),
+    "more is released than is used": (
+        "settle_usage", "IF bal.used < p_amount THEN", "IF bal.used + 1 < p_amount THEN",
+    ),
+    "a release keeps its credits": (
+        "settle_usage", "new_credited := least(bal.credited - past.credited,",
+        "new_credited := least(bal.credited,",
+    ),
+    "a release keeps its overage": (
+        "settle_usage", "least(bal.overage - past.billable,", "least(bal.overage,",
+    ),
+    "an older observation wins": (
+        "settle_usage", "ELSIF p_observed < bal.observed_at THEN", "ELSIF false THEN",
+    ),
+    "a locked organization consumes": (
+        "apply_usage", "IF h_access[h] = 'read_only' THEN", "IF h_access[h] = 'never' THEN",
+    ),
+    "observe refuses": (
+        "apply_usage", "enforced := r.enforcement = 'enforce';", "enforced := true;",
+    ),
+    "the remainder forgets credits": (
+        "usage_credits", "- used - held, 0) + credits END", "- used - held, 0) END",
+    ),
+    "a record is refused": (
+        "apply_usage", "ELSIF r.verb <> 'record' AND", "ELSIF",
+    ),
+    "members share what is each one's own": (
+        "apply_usage", "CASE WHEN l.per_member THEN t.member ELSE '' END AS slot_member",
+        "''::text AS slot_member",
+    ),
+}  # fmt: skip
+
+SHORT = settings(
+    max_examples=250,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    database=None,
+    derandomize=True,
+    phases=[Phase.generate],
+    print_blob=False,
+)
+
+
+@pytest.fixture
+def repaired():
+    """The functions as they are in the files, whatever a test made of them."""
+    yield
+    install.install()
+
+
+def plant(file, line, bug):
+    source = (SQL / f"{file}.sql").read_text()
+    assert line in source, f"{file}.sql no longer has: {line}"
+    with connection.cursor() as cursor:
+        cursor.execute(source.replace(line, bug))
+
+
+def is_noticed():
+    try:
+        run_state_machine_as_test(QuotaModel, settings=SHORT)
+    except BaseException as noticed:
+        if isinstance(noticed, KeyboardInterrupt):
+            raise
+        return True
+    return False
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_the_reference_notices_that(name, repaired):
+    plant(*MUTANTS[name])
+
+    assert is_noticed(), f"{name}: nobody noticed"
+
+
+@pytest.mark.parametrize(
+    ("name", "lie"),
+    [
+        ("a check is stricter than a consume", lambda fits: lambda r, n: fits(r, n + 1)),
+        ("a check is laxer than a consume", lambda fits: lambda r, n: fits(r, n - 1)),
+    ],
+)
+def test_the_reference_notices_that_in_readings(name, lie, monkeypatch):
+    monkeypatch.setattr(readings, "_fits", lie(readings._fits))
+
+    assert is_noticed(), f"{name}: nobody noticed"
