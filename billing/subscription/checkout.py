@@ -320,9 +320,13 @@ def _settle_session(intent: CheckoutIntent, session: dict[str, Any]) -> Settled:
 def _sync(organization: Organization, *, cause: str) -> bool:
     """False while another worker has the customer or Stripe fails: then the page asks again."""
     try:
-        return processing.resync(organization.billing_account, cause=cause)
-    except BillingError:
+        synced = processing.resync(organization.billing_account, cause=cause)
+    except BillingError as error:
+        logger.warning("checkout.sync_failed", session=cause, code=error.code)
         return False
+    if not synced:
+        logger.info("checkout.customer_busy", session=cause)
+    return synced
 
 
 def _bank_state(organization: Organization, session: dict[str, Any]) -> State:
