@@ -180,6 +180,19 @@ def test_one_observation_has_one_value():
     assert again.replayed
 
 
+def test_a_repeated_observation_is_stale_once_a_later_one_came():
+    organization = limited(storage=100)
+    now = timezone.now()
+    earlier = now - timedelta(seconds=1)
+    enforcement.set_level(organization, STORAGE, 7, observed_at=earlier)
+    enforcement.set_level(organization, STORAGE, 42, observed_at=now)
+
+    with pytest.raises(StaleObservation):
+        enforcement.set_level(organization, STORAGE, 7, observed_at=earlier)
+
+    assert Balance.objects.get().used == 42
+
+
 def test_a_level_may_be_above_its_limit_and_then_admits_nothing():
     organization = limited(storage=100)
 

@@ -108,7 +108,12 @@ BEGIN
         WHERE organization_id = p_org AND satellite_id = p_satellite AND key = e_key
           AND line = e_line AND month BETWEEN oldest AND newest;
         IF FOUND THEN
-            IF past.fingerprint <> p_print THEN
+            -- An observation that a later one has overtaken is stale, even when it is repeated.
+            IF past.fingerprint <> p_print OR (p_verb = 'level' AND EXISTS (
+                SELECT 1 FROM plan_usage b
+                WHERE b.organization_id = p_org AND b.meter = p_meter
+                  AND b.member IN ('', p_member) AND b.observed_at > p_observed))
+            THEN
                 outcome := CASE WHEN p_verb = 'level' THEN 'stale_observation'
                     WHEN p_verb IN ('commit', 'void') AND past.verb <> p_verb
                     THEN 'reservation_ended' ELSE 'conflict' END;
