@@ -25,6 +25,7 @@ from quotas.models import LARGEST_AMOUNT, Satellite
 from quotas.reading import rollups
 from quotas.tasks import roll_up_usage
 from tests import installation
+from tests.chaos import names
 from tests.chaos.audit import audit
 from tests.chaos.clients import METER, Callers
 from tests.factories.quotas import limited
@@ -129,6 +130,7 @@ class Installation:
 
 def run(services: EmbeddedServices, kills: int, say: Say) -> dict[str, Any]:
     """Raises AssertionError for anything lost, counted twice or admitted beyond a limit."""
+    names.start_anew()
     organizations = _organizations()
     installed = Installation(services)
     installed.start()

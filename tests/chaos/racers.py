@@ -20,8 +20,10 @@ def main() -> None:
     django.setup()
     from django.db import connections  # noqa: PLC0415  needs the settings
 
+    from tests.chaos import names  # noqa: PLC0415
     from tests.factories.quotas import limited  # noqa: PLC0415
 
+    names.start_anew()
     rounds = int(sys.argv[1])
     organizations = [limited(ai_queries=LIMIT).pk for _ in range(rounds)]
     connections.close_all()

@@ -17,7 +17,7 @@ def test_nothing_acknowledged_is_lost_when_every_part_is_killed_once(tmp_path, m
     monkeypatch.setenv("LEDGERLINE_VAR", str(tmp_path))
     for name in ("DATABASE_URL", "REDIS_URL", "DJANGO_SETTINGS_MODULE"):
         monkeypatch.delenv(name, raising=False)
-    command = [sys.executable, "-m", "tests.chaos", "kills", "--kills", str(KILLS)]
+    command = [sys.executable, "-m", "tests.chaos", "--rounds", "2", "--kills", str(KILLS)]
 
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 

@@ -1,9 +1,6 @@
-"""Whoever asks at once, and whatever Redis holds: as much is admitted as there is."""
+"""Whatever Redis holds, even a well-formed lie: as much is admitted as there is."""
 
-import json
 import random
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -13,27 +10,14 @@ from django.db import connections
 
 from quotas.engine import counters, enforcement
 from quotas.models import UsageEvent
-from tests.chaos.racers import LIMIT
 from tests.factories.quotas import limited
-from tests.processes import ROOT, environment
 from tests.quotas.conftest import _fresh_copies, _lanes_end, durable
 
 __all__ = ["_fresh_copies", "_lanes_end", "durable"]
 
 pytestmark = pytest.mark.usefixtures("durable")
 
-ROUNDS = 3
 QUERIES = "ai_queries"
-
-
-def test_sixteen_processes_are_admitted_exactly_the_limit_every_time():
-    command = [sys.executable, "-m", "tests.chaos.racers", str(ROUNDS)]
-    settings = environment(DJANGO_SETTINGS_MODULE="tests.settings", LOG_LEVEL="ERROR", DEBUG="0")
-
-    ended = subprocess.run(command, cwd=ROOT, env=settings, stdout=subprocess.PIPE, check=True)
-    found = json.loads(ended.stdout)
-
-    assert found == {"admitted": [LIMIT] * ROUNDS, "ledger": [LIMIT] * ROUNDS}
 
 
 def test_flushed_and_lying_redis_admits_nothing_beyond_the_limit():
