@@ -32,8 +32,10 @@ DECLARE
     clock timestamptz;
     newest date; oldest date; -- the months that 35 days can span (DESIGN 4.4)
     -- Heads, in the order of their ids; a head that is missing here was busy or does not exist.
+    -- Nobody moves a row while its head is locked, so its place found once needs no second search.
     h_org uuid[]; h_sequence bigint[]; h_limits bigint[]; h_frozen timestamptz[];
     h_plan text[]; h_access text[]; h_valid timestamptz[]; h_changed boolean[];
+    h_place tid[];
     -- Balances in use, each at the position of the first line that names it.
     s_used bigint[] := array_fill(NULL::bigint, ARRAY[n]);
     s_held bigint[] := array_fill(0::bigint, ARRAY[n]);
@@ -41,6 +43,7 @@ DECLARE
     s_overage bigint[] := array_fill(0::bigint, ARRAY[n]);
     s_credits bigint[] := array_fill(0::bigint, ARRAY[n]);
     s_new boolean[] := array_fill(false, ARRAY[n]);
+    s_place tid[] := array_fill(NULL::tid, ARRAY[n]);
     s_member text[] := array_fill(''::text, ARRAY[n]);
     s_start timestamptz[] := array_fill(NULL::timestamptz, ARRAY[n]);
     s_end timestamptz[] := array_fill(NULL::timestamptz, ARRAY[n]);
@@ -73,7 +76,7 @@ DECLARE
     r record;
     k integer; j integer; s integer; h integer; first_line integer := 1;
     mode text := 'apply'; -- of the request: apply, replay, conflict, twin, or an outcome
-    twin integer;
+    twin integer; stored bigint;
     refused boolean := false; -- a line of this request was
     why text; enforced boolean; is_flow boolean;
     room bigint; shortage bigint; burned bigint; uncovered bigint; billable bigint;
@@ -83,16 +86,18 @@ BEGIN
         PERFORM set_config('lock_timeout', p_wait_ms::text, true); -- until the function returns
         SELECT array_agg(q.organization_id), array_agg(q.sequence), array_agg(q.limits_sequence),
                array_agg(q.frozen_at), array_agg(q.plan), array_agg(q.access),
-               array_agg(q.valid_until), array_agg(false)
-        INTO h_org, h_sequence, h_limits, h_frozen, h_plan, h_access, h_valid, h_changed
-        FROM (SELECT * FROM quota_head WHERE organization_id = ANY (p_orgs)
+               array_agg(q.valid_until), array_agg(false), array_agg(q.place)
+        INTO h_org, h_sequence, h_limits, h_frozen, h_plan, h_access, h_valid, h_changed,
+             h_place
+        FROM (SELECT *, ctid AS place FROM quota_head WHERE organization_id = ANY (p_orgs)
               ORDER BY organization_id FOR NO KEY UPDATE) q;
     ELSE
         SELECT array_agg(q.organization_id), array_agg(q.sequence), array_agg(q.limits_sequence),
                array_agg(q.frozen_at), array_agg(q.plan), array_agg(q.access),
-               array_agg(q.valid_until), array_agg(false)
-        INTO h_org, h_sequence, h_limits, h_frozen, h_plan, h_access, h_valid, h_changed
-        FROM (SELECT * FROM quota_head WHERE organization_id = ANY (p_orgs)
+               array_agg(q.valid_until), array_agg(false), array_agg(q.place)
+        INTO h_org, h_sequence, h_limits, h_frozen, h_plan, h_access, h_valid, h_changed,
+             h_place
+        FROM (SELECT *, ctid AS place FROM quota_head WHERE organization_id = ANY (p_orgs)
               ORDER BY organization_id FOR NO KEY UPDATE SKIP LOCKED) q;
     END IF;
     -- Read after the locks: of two processes at a period's boundary the later one sees the later
@@ -133,7 +138,7 @@ BEGIN
             ) p ON true
         )
         SELECT line.*,
-               b.used, b.held, b.credited, b.overage, b.organization_id IS NOT NULL AS has_balance,
+               b.used, b.held, b.credited, b.overage, b.ctid AS place,
                e.fingerprint AS seen, e.accepted AS e_accepted, e.reason AS e_reason,
                e.sequence AS e_sequence, e.occurred_at AS e_at, e.used AS e_used,
                e.held AS e_held, e.allowance AS e_allowance, e.remaining AS e_remaining,
@@ -212,7 +217,8 @@ BEGIN
             s_held[s] := coalesce(r.held, 0);
             s_credited[s] := coalesce(r.credited, 0);
             s_overage[s] := coalesce(r.overage, 0);
-            s_new[s] := NOT r.has_balance;
+            s_new[s] := r.place IS NULL;
+            s_place[s] := r.place;
             s_member[s] := r.slot_member;
             s_start[s] := r.starts;
             s_end[s] := r.ends;
@@ -393,11 +399,10 @@ BEGIN
     UPDATE plan_usage b
     SET used = t.used, held = t.held, credited = t.credited, overage = t.overage,
         period_end = t.ends, updated_at = clock
-    FROM unnest(p_orgs, p_meters, s_member, s_start, s_end, s_used, s_held, s_credited, s_overage,
-                s_changed, s_new)
-         AS t(org, meter, member, starts, ends, used, held, credited, overage, changed, is_new)
-    WHERE t.changed AND NOT t.is_new AND b.organization_id = t.org AND b.meter = t.meter
-      AND b.member = t.member AND b.period_start = t.starts;
+    FROM unnest(s_place, s_end, s_used, s_held, s_credited, s_overage, s_changed)
+         AS t(place, ends, used, held, credited, overage, changed)
+    WHERE t.changed AND b.ctid = t.place;
+    GET DIAGNOSTICS stored = ROW_COUNT;
 
     IF true = ANY (s_new) THEN
         INSERT INTO plan_usage (organization_id, meter, member, period_start, period_end, used,
@@ -408,11 +413,20 @@ BEGIN
                     s_overage, s_changed, s_new)
              AS t(org, meter, member, starts, ends, used, held, credited, overage, changed, is_new)
         WHERE t.changed AND t.is_new;
+        GET DIAGNOSTICS k = ROW_COUNT;
+        stored := stored + k;
+    END IF;
+    IF stored <> cardinality(array_positions(s_changed, true)) THEN
+        RAISE EXCEPTION 'a balance moved under the lock of its head';
     END IF;
 
     UPDATE quota_head q SET sequence = t.sequence
-    FROM unnest(h_org, h_sequence, h_changed) AS t(org, sequence, changed)
-    WHERE t.changed AND q.organization_id = t.org;
+    FROM unnest(h_place, h_sequence, h_changed) AS t(place, sequence, changed)
+    WHERE t.changed AND q.ctid = t.place;
+    GET DIAGNOSTICS stored = ROW_COUNT;
+    IF stored <> cardinality(array_positions(h_changed, true)) THEN
+        RAISE EXCEPTION 'a head moved under its lock';
+    END IF;
 
     RETURN QUERY
     SELECT t.ord::integer, t.outcome, t.accepted, t.reason, t.sequence, t.at, t.used, t.held,
