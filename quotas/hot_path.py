@@ -57,10 +57,14 @@ def in_front_of(application: Application, problem: Problem) -> Application:
             return application(environ, start_response)
         raw = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
         environ["wsgi.input"] = BytesIO(raw)
-        bearer = _bearer(environ)
-        if bearer is None:
-            return application(environ, start_response)
-        status, headers, body = _answer(call, bearer, raw, environ, problem)
+        try:
+            bearer = _bearer(environ)
+        except DomainError as error:  # PostgreSQL is away: nobody can be recognized
+            status, headers, body = _refused(error, problem)
+        else:
+            if bearer is None:
+                return application(environ, start_response)
+            status, headers, body = _answer(call, bearer, raw, environ, problem)
         start_response(_STATUS_LINES[status], headers)
         return [orjson.dumps(body)]
 
@@ -78,14 +82,11 @@ def _is_plain(environ: Environ) -> bool:
 
 
 def _bearer(environ: Environ) -> Bearer | None:
-    """None for every credential that Django's own check should refuse, or fail to read."""
+    """None for every credential that Django's own check should refuse."""
     header: str = environ.get("HTTP_AUTHORIZATION", "")
     if header[: len(_SCHEME)].lower() != _SCHEME:
         return None
-    try:
-        return bearers.find(header[len(_SCHEME) :])
-    except DomainError:
-        return None
+    return bearers.find(header[len(_SCHEME) :])
 
 
 def _answer(
@@ -95,8 +96,7 @@ def _answer(
     try:
         reply = call(bearer, bodies.parse(raw), environ.get("HTTP_IDEMPOTENCY_KEY"))
     except DomainError as error:
-        headers = [*_PROBLEM, *error.headers.items()]
-        return error.status, headers, problem(error.status, error.code, str(error), **error.extra)
+        return _refused(error, problem)
     except Exception:
         logger.exception("quotas.hot_path_failed")
         detail = "Something went wrong on our side. The same key may be sent again."
@@ -105,6 +105,13 @@ def _answer(
         for connection in connections.all(initialized_only=True):
             connection.close_if_unusable_or_obsolete()
     return 200, [*_OK, *reply.headers.items()], reply.body
+
+
+def _refused(
+    error: DomainError, problem: Problem
+) -> tuple[int, list[tuple[str, str]], dict[str, Any]]:
+    headers = [*_PROBLEM, *error.headers.items()]
+    return error.status, headers, problem(error.status, error.code, str(error), **error.extra)
 
 
 @lru_cache(maxsize=256)

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 import structlog
 
-from quotas.engine.session import Session
+from quotas.engine.session import Session, is_lost
 from quotas.exceptions import Busy, EngineUnavailable, OutcomeUnknown
 
 logger = structlog.get_logger(__name__)
@@ -157,9 +157,10 @@ class Lane(Generic[Asked, Answer]):
             self._handle(self._session, calls)
         except BaseException as error:  # every waiting caller must be told
             logger.exception("quotas.lane_failed", lane=self._name)
+            told = unavailable() if is_lost(error) else error
             for call in calls:
                 if not call.is_over:
-                    call.fail(error)
+                    call.fail(told)
 
 
 def busy(sentence: str) -> Busy:

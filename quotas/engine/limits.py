@@ -14,6 +14,7 @@ from django.db.models import F, Q
 from billing import catalog
 from billing.catalog.schema import Meter
 from billing.entitlement.clock import now_for
+from billing.entitlement.facts import CatalogueNotApplied
 from billing.entitlement.store import current
 from billing.models import EffectivePlan, Grant, Invoice, PlanLimit
 from orgs.exceptions import OrganizationNotFound
@@ -21,6 +22,7 @@ from orgs.models import Organization
 from quotas.engine import counters
 from quotas.engine.meters import period_rule
 from quotas.engine.periods import is_anchored, period_at
+from quotas.exceptions import EngineUnavailable
 from quotas.models import (
     Credit,
     LimitAdjustment,
@@ -64,7 +66,10 @@ def refresh(organization_id: UUID) -> None:
     organization = Organization.objects.filter(pk=organization_id, closed_at=None).first()
     if organization is None:
         raise OrganizationNotFound("There is no such organization.")
-    derive(organization, current(organization))
+    try:
+        derive(organization, current(organization))
+    except CatalogueNotApplied as error:
+        raise EngineUnavailable("Nothing is on sale here yet, so nothing is allowed.") from error
 
 
 def derive(organization: Organization, effective: EffectivePlan) -> None:

@@ -4,12 +4,16 @@ import json
 from datetime import timedelta
 from uuid import uuid4
 
+import psycopg
 import pytest
 from django.utils import timezone
 
 from quotas.api import bearers
+from quotas.engine import lane, writer
+from quotas.engine.session import Session
 from quotas.models import Balance, ServiceToken, UsageEvent
 from quotas.satellites import issue_token, revoke_token, rotate_token
+from tests.factories.orgs import OrganizationFactory
 from tests.factories.quotas import SatelliteFactory, change_head, limit_of, limited
 from tests.quotas.api import SatelliteClient
 
@@ -537,3 +541,43 @@ def test_a_body_that_is_too_large_is_refused(client):
 
     assert (answer.status, answer.body["code"]) == (413, "too_large")
     assert not UsageEvent.objects.exists()
+
+
+@pytest.mark.parametrize("path", ["usage/check", "usage/consume", "usage/batch"])
+def test_postgresql_away_is_503_and_admits_nothing(client, monkeypatch, path):
+    organization = limited(storage=10)
+    lane.stop_all()
+
+    def away(_session):
+        raise psycopg.OperationalError("connection refused")
+
+    monkeypatch.setattr(Session, "_connect", away)
+    monkeypatch.setattr(writer, "_RECONNECT_PAUSES", (0.0,))
+    answer = client.post(path, asked(organization, idempotency_key="k"))
+
+    assert answer.status == 503
+    assert answer.headers["Retry-After"] == "1"
+    assert answer.body["code"] in {"unavailable", "outcome_unknown"}
+
+
+def test_postgresql_away_is_503_for_a_known_token_too(client, monkeypatch):
+    organization = limited(storage=10)
+    client.post("usage/check", asked(organization))
+    lane.stop_all()
+
+    def away(_session):
+        raise psycopg.OperationalError("connection refused")
+
+    monkeypatch.setattr(Session, "_connect", away)
+    monkeypatch.setattr(writer, "_RECONNECT_PAUSES", (0.0,))
+    answer = client.post("usage/consume", asked(organization, idempotency_key="k"))
+
+    assert answer.status == 503
+
+
+def test_an_installation_without_a_catalogue_is_503(client):
+    organization = OrganizationFactory.create()
+
+    answer = client.post("usage/consume", asked(organization, idempotency_key="k"))
+
+    assert (answer.status, answer.body["code"]) == (503, "unavailable")
