@@ -77,7 +77,9 @@ class _Local:
 
     def __init__(self) -> None:
         self.readings: dict[Place, tuple[float, Reading]] = {}
-        self.floors: dict[UUID, int] = {}  # sequences below which a reading is void
+        # Sequences below which a reading is void: of an organization, of one place.
+        self.floors: dict[UUID, int] = {}
+        self.overtaken: dict[Place, int] = {}
         self.rests_until = 0.0
         self.lock = threading.Lock()
 
@@ -87,16 +89,20 @@ class _Local:
             return None
         return found[1]
 
-    def put(self, place: Place, reading: Reading) -> None:
+    def put(self, place: Place, reading: Reading) -> bool:
+        """False for one that this process knows to be overtaken."""
         with self.lock:
             known = self.readings.get(place)
             if known is not None and known[1].sequence > reading.sequence:
-                return
-            if reading.sequence < self.floors.get(place[0], 0):
-                return  # read before the limits changed, and on its way since
+                return False
+            floor = max(self.floors.get(place[0], 0), self.overtaken.get(place, 0))
+            if reading.sequence < floor:
+                return False  # read before the change, and on its way since
+            self.overtaken.pop(place, None)
             if len(self.readings) >= MOST_LOCAL:
                 self.readings.clear()
             self.readings[place] = (time.monotonic() + LOCAL_SECONDS, reading)
+            return True
 
     def drop(self, organization: UUID, floor: int) -> None:
         with self.lock:
@@ -123,8 +129,8 @@ def find(place: Place) -> Reading | None:
         if reading is not None and reading.per_member == bool(home[2]):
             return reading
     for home, reading in _from_redis(organization, meter, member):
-        _local.put(home, reading)
-        return reading
+        if _local.put(home, reading):
+            return reading
     return None
 
 
@@ -139,8 +145,15 @@ def keep(place: Place, reading: Reading) -> None:
     _local.put(place, reading)
 
 
-def drop(place: Place) -> None:
-    _local.readings.pop(place, None)
+def overtake(place: Place, sequence: int) -> None:
+    """This process has changed the numbers, but knows no reading that it could bring up to date."""
+    organization, meter, _member = place
+    with _local.lock:
+        if len(_local.overtaken) >= MOST_LOCAL:
+            _local.overtaken.clear()
+        for home in {(organization, meter, ""), place}:
+            _local.readings.pop(home, None)
+            _local.overtaken[home] = sequence
 
 
 def store(readings: Mapping[Place, Reading]) -> None:
@@ -165,6 +178,7 @@ def forget_locally() -> None:
     """Drops this process's copies (a forked child, a test)."""
     _local.readings.clear()
     _local.floors.clear()
+    _local.overtaken.clear()
     _local.rests_until = 0.0
 
 

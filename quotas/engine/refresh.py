@@ -60,7 +60,7 @@ def _patch(place: Place, row: Row) -> None:
             counters.keep(candidate, reading)
             _refresher.want(candidate, reading)
         return
-    counters.drop(place)
+    counters.overtake(place, row.sequence)
     _refresher.want(place, None)
 
 
