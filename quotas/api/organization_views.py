@@ -12,6 +12,7 @@ from rest_framework.views import APIView
 
 from billing import catalog
 from billing.entitlement import next_action, store
+from billing.entitlement.facts import CatalogueNotApplied
 from billing.models import EffectivePlan, EffectivePlanChange
 from orgs import current
 from orgs.capabilities import Capability
@@ -22,7 +23,7 @@ from quotas.api import bodies, naming
 from quotas.api.schemas import Problem
 from quotas.api.views import SatelliteView, bearer_of
 from quotas.engine.decisions import instant
-from quotas.exceptions import InvalidRequest
+from quotas.exceptions import EngineUnavailable, InvalidRequest
 from quotas.reading import usage
 
 _NO_STORE = {"Cache-Control": "no-store"}
@@ -129,7 +130,7 @@ class Entitlements(SatelliteView):
         found = _organization(request, organization)
         at = request.query_params.get("at")
         if at is None:
-            effective = store.current(found)
+            effective = _current(found)
             action = next_action.of(effective)
             body = _entitlements(effective, action) | {"at": instant(effective.derived_at)}
         else:
@@ -161,7 +162,15 @@ class MyUsage(APIView):
 
 
 def usage_body(organization: Organization) -> dict[str, Any]:
+    _current(organization)
     return usage.body(usage.of(organization))
+
+
+def _current(organization: Organization) -> EffectivePlan:
+    try:
+        return store.current(organization)
+    except CatalogueNotApplied as error:
+        raise EngineUnavailable("Nothing is on sale here yet.") from error
 
 
 def _organization(request: Request, name: str) -> Organization:

@@ -106,3 +106,10 @@ def test_strangers_find_no_organization(client, organization):
     answer = theirs.send("GET", f"../subscriptions/usage?organization={organization.slug}", b"")
 
     assert answer.status == 404
+
+
+def test_where_nothing_is_on_sale_it_is_503(client):
+    team = OrganizationFactory.create()
+
+    for path in ("entitlements", "usage"):
+        assert client.get(f"organizations/{team.pk}/{path}").status == 503
