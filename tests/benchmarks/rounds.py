@@ -93,7 +93,8 @@ def run(
 ) -> None:
     """One round. Raises RuntimeError for an answer that is not 200."""
     for case in chosen:
-        result = generator.run(case.target, connections=case.connections, seconds=seconds)
+        lasting = seconds * 2 if case.target.events else seconds  # batches take long each
+        result = generator.run(case.target, connections=case.connections, seconds=lasting)
         if result.errors:
             raise RuntimeError(f"{case.label}: {result.errors} requests failed")
         into.setdefault(case.label, Measured()).results.append(result)
