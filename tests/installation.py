@@ -3,6 +3,7 @@
 import atexit
 import http.client
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -28,6 +29,7 @@ def install(name: str, settings: str) -> EmbeddedServices:
 
     Everything this process and its children do from now on is done there.
     """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # unwinds, and stops the children
     services = EmbeddedServices(var() / name)
     urls = services.acquire()
     os.environ |= {
@@ -105,5 +107,5 @@ class Web:
         """The server and its worker, as a power cut would."""
         if self.process is None:
             return
-        os.killpg(self.process.pid, 9)
+        os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
