@@ -91,10 +91,13 @@ def batches(hot: Path, spread: Path) -> list[Case]:
 def run(
     generator: Generator, chosen: Iterable[Case], *, seconds: float, into: dict[str, Measured]
 ) -> None:
-    """One round. Raises RuntimeError for an answer that is not 200."""
+    """One round. Raises RuntimeError where requests fail three times in a row."""
     for case in chosen:
         lasting = seconds * 2 if case.target.events else seconds  # batches take long each
-        result = generator.run(case.target, connections=case.connections, seconds=lasting)
-        if result.errors:
+        for _attempt in range(3):
+            result = generator.run(case.target, connections=case.connections, seconds=lasting)
+            if not result.errors:
+                break
+        else:
             raise RuntimeError(f"{case.label}: {result.errors} requests failed")
         into.setdefault(case.label, Measured()).results.append(result)
