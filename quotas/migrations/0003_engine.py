@@ -11,6 +11,7 @@ DROP = """
 DROP FUNCTION read_usage;
 DROP FUNCTION settle_usage;
 DROP FUNCTION apply_usage;
+DROP FUNCTION usage_credit_left;
 DROP FUNCTION undo_usage_credit;
 DROP FUNCTION burn_usage_credit;
 DROP FUNCTION usage_remaining;

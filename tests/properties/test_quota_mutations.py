@@ -45,7 +45,7 @@ MUTANTS = {
         "ORDER BY priority DESC, expires_at DESC NULLS FIRST, id",
     ),
     "expired credits still pay": (
-        "apply_usage", "AND (c.expires_at IS NULL OR c.expires_at > r.moment);", ";",
+        "usage_credits", "AND (expires_at IS NULL OR expires_at > p_moment)", "",
     ),
     "overage is counted again": (
         "apply_usage", "uncovered := shortage - burned - s_overage[s];",
@@ -143,6 +143,12 @@ def is_noticed():
             raise
         return True
     return False
+
+
+def test_the_reference_has_nothing_against_the_engine_as_it_is(repaired):
+    install.install()
+
+    run_state_machine_as_test(QuotaModel, settings=SHORT)
 
 
 @pytest.mark.parametrize("name", MUTANTS)

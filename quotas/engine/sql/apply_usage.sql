@@ -239,12 +239,11 @@ BEGIN
                 END IF;
             END IF;
             IF r.has_credits AND r.kind = 'flow' THEN
-                SELECT coalesce(sum(c.remaining), 0) INTO room FROM usage_credit c
-                WHERE c.organization_id = r.org AND c.meter = r.meter AND c.remaining > 0
-                  AND c.starts_at <= r.moment
-                  AND (c.expires_at IS NULL OR c.expires_at > r.moment);
-                s_credits[s] := room;
+                s_credits[s] := usage_credit_left(r.org, r.meter, r.moment);
             END IF;
+        ELSIF r.per_member AND r.has_credits AND r.kind = 'flow' THEN
+            -- Another member's line may have burned what this balance has seen.
+            s_credits[s] := usage_credit_left(r.org, r.meter, r.moment);
         END IF;
         IF why IS NULL AND r.kind <> 'ceiling' AND s_used[s] + s_held[s] + r.amount > largest THEN
             why := 'out_of_range';
@@ -322,8 +321,9 @@ BEGIN
                     o_accepted[j] := false; o_reason[j] := 'group_refused';
                     o_delta[j] := 0; o_credited[j] := 0; o_billable[j] := 0;
                 END LOOP;
-                FOR j IN first_line .. k - 1 LOOP
+                FOR j IN first_line .. k LOOP
                     s := o_slot[j];
+                    s_credits[s] := usage_credit_left(p_orgs[j], p_meters[j], r.moment);
                     o_used[j] := s_used[s]; o_held[j] := s_held[s]; o_overage[j] := s_overage[s];
                     o_total_credited[j] := s_credited[s]; o_credits[j] := s_credits[s];
                     o_remaining[j] := usage_remaining(

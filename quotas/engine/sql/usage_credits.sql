@@ -6,6 +6,16 @@ CREATE OR REPLACE FUNCTION usage_remaining(
                 ELSE greatest(allowance + credited - used - held, 0) + credits END
 $$;
 
+-- Units that credit packs still hold. They are the organization's: all of its members share them.
+CREATE OR REPLACE FUNCTION usage_credit_left(p_org uuid, p_meter text, p_moment timestamptz)
+RETURNS bigint LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN (
+        SELECT coalesce(sum(remaining), 0) FROM usage_credit
+        WHERE organization_id = p_org AND meter = p_meter AND remaining > 0
+          AND starts_at <= p_moment AND (expires_at IS NULL OR expires_at > p_moment));
+END $$;
+
 -- Takes units from credit packs: lowest priority number, then soonest expiry, then oldest. The
 -- caller holds the head's lock and knows that they suffice.
 CREATE OR REPLACE FUNCTION burn_usage_credit(
