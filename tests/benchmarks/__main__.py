@@ -35,7 +35,7 @@ def main() -> None:
     asked = _arguments()
     os.environ["BENCH_TOKEN"] = secrets.token_urlsafe(32)
     installation.install("bench", "tests.benchmarks.settings")
-    from tests.benchmarks import report, targets  # noqa: PLC0415  needs the installation
+    from tests.benchmarks import report, rounds, targets  # noqa: PLC0415  needs the installation
 
     before = report.machine()
     found = _rounds(asked)
@@ -47,12 +47,17 @@ def main() -> None:
         f"COPY {found.copy:,.0f} rows/s · one durable INSERT {found.insert_us:,.0f} µs"
         f" · load by {found.generator}"
     )
+    unsteady = rounds.unsteadiness(found.cases)
+    if unsteady > rounds.STEADY:
+        _say(f"UNSTEADY: the echo's rounds differ {unsteady:.1f}-fold. Nothing above is a result.")
     document = report.document(
         found.cases,
         verdicts,
         costs,
         machine={"before": before, "after": report.machine()},
         generator=found.generator,
+        steady=unsteady <= rounds.STEADY,
+        echo_fastest_over_slowest=round(unsteady, 2),
         rounds=asked.rounds,
         seconds=asked.seconds,
         copy_rows_per_second=round(found.copy),
@@ -60,7 +65,8 @@ def main() -> None:
     )
     report.write(installation.var() / "bench.json", document)
     _say(f"written to {installation.var() / 'bench.json'}")
-    sys.exit(1 if asked.strict and any(one.word == "MISSED" for one in verdicts) else 0)
+    missed = any(one.word == "MISSED" for one in verdicts)
+    sys.exit(1 if asked.strict and (missed or unsteady > rounds.STEADY) else 0)
 
 
 def _arguments() -> argparse.Namespace:

@@ -1,6 +1,6 @@
 """Interleaved rounds: every case once per round, so that a busy minute hits all of them alike."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -11,7 +11,9 @@ CONNECTIONS = (1, 16, 64)
 BATCH_CONNECTIONS = 4
 BATCH_EVENTS = 1_000
 
-Say = Callable[[str], None]
+# The echo does the same in every round. Where its rates differ by more, somebody else had the
+# machine, and no ratio of the run means anything.
+STEADY = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +98,15 @@ def run(
         lasting = seconds * 2 if case.target.events else seconds  # batches take long each
         for _attempt in range(3):
             result = generator.run(case.target, connections=case.connections, seconds=lasting)
-            if not result.errors:
+            if result.per_second and not result.errors:
                 break
         else:
-            raise RuntimeError(f"{case.label}: {result.errors} requests failed")
+            raise RuntimeError(f"{case.label}: {result.errors} failed, {result.per_second:.0f}/s")
         into.setdefault(case.label, Measured()).results.append(result)
+
+
+def unsteadiness(found: dict[str, Measured]) -> float:
+    """The echo's fastest round over its slowest, at the worst number of connections."""
+    echoes = [found[f"echo @{connections}"].results for connections in CONNECTIONS]
+    rates = [[result.per_second for result in results] for results in echoes]
+    return max(max(each) / min(each) for each in rates)
