@@ -176,7 +176,7 @@ def test_the_page_costs_the_same_queries_however_many_invoices_there_are(
         selling.invoice(team)
     owner.get(at("settings"))
 
-    with django_assert_max_num_queries(18) as queries:
+    with django_assert_max_num_queries(20) as queries:
         response = owner.get(at("settings"))
 
     assert response.status_code == 200

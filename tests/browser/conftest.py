@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings as django_settings
 from django.db import connection
+from redis import Redis
 
 from billing import catalog
 from billing.catalog.apply import apply
@@ -24,9 +25,14 @@ CELERY_WORKER = (
 WORKER_START_SECONDS = 30
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def celery_worker(django_db_setup, tmp_path_factory):
-    """A worker of its own process on the test's database, once it says that it listens."""
+    """A worker of its own process on the test's database, once it says that it listens.
+
+    It ends with its module: beside other tests it would do what they do, and hold their tables.
+    """
+    with Redis.from_url(os.environ["REDIS_URL"]) as redis:
+        redis.flushdb()  # what earlier tests queued is about rows that are gone
     server, mark, options = os.environ["DATABASE_URL"].partition("?")
     database = f"{server.rpartition('/')[0]}/{connection.settings_dict['NAME']}"
     environment = os.environ | {

@@ -85,7 +85,10 @@ def hold(var):
         holder.communicate()
 
 
-def test_the_first_start_gives_an_empty_database_and_a_redis_that_evicts_nothing(services, var):
+def test_the_first_start_gives_an_empty_database_and_a_redis_that_evicts_nothing(
+    services, var, monkeypatch
+):
+    monkeypatch.delenv("LEDGERLINE_EMBEDDED_FSYNC", raising=False)
     reset(var)
 
     urls = services.acquire()
@@ -126,7 +129,7 @@ def test_a_second_process_joins_the_pair_and_the_last_to_leave_stops_it(services
 
     assert query(other_url, "SELECT 1") == (1,)
     other.communicate()
-    assert not servers_of(var)
+    assert wait_for(lambda: not servers_of(var), seconds=15)
 
 
 def test_twelve_processes_that_start_at_once_share_one_pair(hold, var):
