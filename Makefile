@@ -53,6 +53,14 @@ bench: $(INSTALLED) ## Measure the quota engine beside ceilings of the same run,
 chaos: $(INSTALLED) ## Race 16 processes for 50 rounds, and kill -9 a hundred times under load; ARGS
 	@$(BIN)/python -m tests.chaos $(ARGS)
 
+.PHONY: again
+again: $(INSTALLED) ## Run once more, one by one, the tests that failed in the last run
+	@$(BIN)/pytest --last-failed --last-failed-no-failures none --no-cov -n 0
+
+.PHONY: verify
+verify: $(INSTALLED) ## Run the long proofs that the suite leaves out
+	@$(BIN)/pytest --create-db -m verify $(ARGS)
+
 .PHONY: check
 check: lint templates types production migrations ## Run every check that is not a test; -k for all that fail
 
