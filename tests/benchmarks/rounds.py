@@ -96,12 +96,13 @@ def run(
     """One round. Raises RuntimeError where requests fail three times in a row."""
     for case in chosen:
         lasting = seconds * 2 if case.target.events else seconds  # batches take long each
+        result = None
         for _attempt in range(3):
             result = generator.run(case.target, connections=case.connections, seconds=lasting)
             if result.per_second and not result.errors:
                 break
-        else:
-            raise RuntimeError(f"{case.label}: {result.errors} failed, {result.per_second:.0f}/s")
+        if result is None or result.errors or not result.per_second:
+            raise RuntimeError(f"{case.label}: requests fail three times in a row ({result})")
         into.setdefault(case.label, Measured()).results.append(result)
 
 
