@@ -493,7 +493,7 @@ def test_a_release_finds_the_balance_of_its_consume_after_the_limit_became_per_m
 def test_members_share_the_organizations_credits_within_one_request():
     organization = limited(ai_queries={"amount": 0, "per_member": True})
     CreditFactory.create(organization=organization, amount=10)
-    lines = [Line(QUERIES, 6, "anh"), enforcement.Line(QUERIES, 5, "bao")]
+    lines = [Line(QUERIES, 6, "anh"), Line(QUERIES, 5, "bao")]
 
     refused = enforcement.consume_all(organization, lines, idempotency_key="eleven")
     lines[1] = Line(QUERIES, 4, "bao")
