@@ -47,9 +47,9 @@ MUTANTS = {
     "expired credits still pay": (
         "usage_credits", "AND (expires_at IS NULL OR expires_at > p_moment)", "",
     ),
-    "overage is counted again": (
-        "apply_usage", "uncovered := shortage - burned - s_overage[s];",
-        "uncovered := shortage - burned;",
+    "a lower limit bills what was used before it": (
+        "apply_usage", "billable := least(r.amount - burned, greatest(uncovered, 0));",
+        "billable := greatest(uncovered, 0);",
     ),
     "the cap is off by one": (
         "apply_usage", "r.overage_cap < least(", "r.overage_cap + 1 < least(",

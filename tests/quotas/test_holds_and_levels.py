@@ -503,3 +503,14 @@ def test_members_share_the_organizations_credits_within_one_request():
     assert [line.remaining for line in refused.lines] == [10, 10]
     assert [line.remaining for line in admitted.lines] == [4, 0]
     assert Credit.objects.get().remaining == 0
+
+
+def test_a_release_sees_an_expired_hold_as_free():
+    organization = limited(ai_queries=10)
+    consume(organization, QUERIES, 3, key="k")
+    reserve(organization, amount=4, expires_in=60)
+    change_head(organization, frozen_at=timezone.now() + timedelta(seconds=61))
+
+    answer = enforcement.release(organization, idempotency_key="k")
+
+    assert (answer.lines[0].held, answer.lines[0].remaining) == (0, 10)

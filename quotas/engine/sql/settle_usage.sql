@@ -173,6 +173,16 @@ BEGIN
             WHERE b.organization_id = p_org AND b.meter = past.meter
               AND b.period_start = past.period_start
               AND b.member = CASE WHEN past.per_member THEN past.member ELSE '' END;
+            IF bal.held > 0 THEN
+                WITH gone AS (
+                    UPDATE usage_reservation SET state = 'expired', ended_at = moment
+                    WHERE organization_id = p_org AND meter = past.meter
+                      AND period_start = past.period_start AND balance_member = bal.member
+                      AND state = 'open' AND expires_at <= moment
+                    RETURNING amount)
+                SELECT coalesce(sum(amount), 0) INTO expired FROM gone;
+                bal.held := bal.held - expired;
+            END IF;
             -- Freed allowance first takes back what was billed, then what credits paid for.
             shortage := greatest(bal.used - past.delta - lim.amount, 0);
             new_credited := least(bal.credited - past.credited,
@@ -182,8 +192,8 @@ BEGIN
                 coalesce(greatest(shortage - new_credited, 0), bal.overage)), 0);
             PERFORM undo_usage_credit(p_org, past.meter, bal.credited - new_credited, moment);
             UPDATE plan_usage b
-            SET used = b.used - past.delta, credited = new_credited, overage = new_overage,
-                updated_at = clock
+            SET used = b.used - past.delta, held = bal.held, credited = new_credited,
+                overage = new_overage, updated_at = clock
             WHERE b.organization_id = p_org AND b.meter = bal.meter AND b.member = bal.member
               AND b.period_start = bal.period_start
             RETURNING * INTO bal;
