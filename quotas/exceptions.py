@@ -133,3 +133,7 @@ class EngineUnavailable(QuotaError):
 
     status = 503
     code = "unavailable"
+
+
+class NothingOnSale(EngineUnavailable):
+    """No catalogue was ever applied here, so no organization has limits."""

@@ -22,7 +22,7 @@ from orgs.models import Organization
 from quotas.engine import counters
 from quotas.engine.meters import period_rule
 from quotas.engine.periods import is_anchored, period_at
-from quotas.exceptions import EngineUnavailable
+from quotas.exceptions import NothingOnSale
 from quotas.models import (
     Credit,
     LimitAdjustment,
@@ -69,7 +69,7 @@ def refresh(organization_id: UUID) -> None:
     try:
         derive(organization, current(organization))
     except CatalogueNotApplied as error:
-        raise EngineUnavailable("Nothing is on sale here yet, so nothing is allowed.") from error
+        raise NothingOnSale("Nothing is on sale here yet, so nothing is allowed.") from error
 
 
 def derive(organization: Organization, effective: EffectivePlan) -> None:

@@ -14,7 +14,6 @@ from billing import catalog
 from billing.catalog.money import charge_for
 from billing.catalog.schema import Meter
 from billing.entitlement.clock import now_for
-from billing.entitlement.facts import CatalogueNotApplied
 from billing.entitlement.store import current
 from billing.models import EffectivePlan, PlanPrice, Source
 from orgs.models import Organization
@@ -22,6 +21,7 @@ from quotas.engine import ledger, limits, members
 from quotas.engine.decisions import instant
 from quotas.engine.periods import Period, period_at
 from quotas.engine.readings import Reading
+from quotas.exceptions import NothingOnSale
 from quotas.models import (
     Balance,
     Enforcement,
@@ -179,7 +179,7 @@ def glance(organization: Organization) -> list[UsageReading]:
     """Figures without prices and projections, in one query: for what every page shows."""
     try:
         found = _read(organization, "")
-    except CatalogueNotApplied:
+    except NothingOnSale:
         return []
     readings = []
     for key, reading in found.items():
