@@ -104,7 +104,9 @@ def die_at_work(kills):
     for _ in range(kills):
         with children(work, 2) as started:
             deadline = time.monotonic() + 0.3 + dice.random() / 2
-            while time.monotonic() < deadline:
+            # A starved child is not killed before anything was acknowledged.
+            while time.monotonic() < deadline or not acknowledged:
+                assert time.monotonic() < deadline + 60
                 if told.poll(0.01):
                     acknowledged += os.read(told.fileno(), 65_536).decode().split()
             with lock:  # a child that dies with the lock would leave it taken
@@ -145,7 +147,8 @@ def under_load(disturb, seconds):
 
     with children(work, 3):
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline or not admitted.value:
+            assert time.monotonic() < deadline + 60
             disturb(organization)
             time.sleep(0.02)
         stop.set()
