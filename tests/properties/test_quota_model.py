@@ -72,16 +72,17 @@ class QuotaModel(RuleBasedStateMachine):
 
     holds = Bundle("holds")
 
-    @initialize(per_member=st.booleans())
-    def an_organization(self, per_member):
+    @initialize(per_member=st.booleans(), soft=st.booleans())
+    def an_organization(self, per_member, soft):
         self.organization = limited()
         self.model = Reference(START, month_of)
         self.per_member = per_member
         self.packs = 0
         self.ids = {}
         self.real = {}
-        for meter in (STORAGE, QUERIES):
-            self._set(meter, amount=20, hard=True, cap=None, enforcement="enforce", refusal="")
+        plain = {"enforcement": "enforce", "refusal": ""}
+        self._set(STORAGE, amount=20, hard=True, cap=None, **plain)
+        self._set(QUERIES, amount=8 if soft else 20, hard=not soft, cap=10, **plain)
         change_head(self.organization, frozen_at=START)
 
     def _set(self, meter, *, cap, **fields):
@@ -113,6 +114,15 @@ class QuotaModel(RuleBasedStateMachine):
     )
     def consume_several(self, lines, key):
         self._use(Verb.CONSUME, lines, key)
+
+    @rule(meter=meters, member=members, key=st.integers(9, 40), beyond=st.booleans())
+    def consume_up_to_the_edge(self, meter, member, key, beyond):
+        """The largest amount that is admitted, or the smallest that is not."""
+        sizes = range(1, 80)
+        first = next((n for n in sizes if self.model.refusal(meter, member, n)), 0)
+        amount = first if beyond else first - 1
+        if amount > 0:
+            self._use(Verb.CONSUME, [(meter, member, amount)], key)
 
     def _use(self, verb, lines, key, at=None):
         expected = self.model.use(key, verb, lines, at)
@@ -210,6 +220,13 @@ class QuotaModel(RuleBasedStateMachine):
         else:
             self._same(enforcement.commit(name, amount), wanted)
 
+    @rule(hold=holds, key=st.integers(41, 60))
+    def a_hold_expires_at_this_instant(self, hold: Hold, key):
+        if id(hold) in self.ids and hold.state == "open" and hold.expires_at > self.model.now:
+            self._now(hold.expires_at)
+            meter, member, _start = hold.place
+            self._use(Verb.CONSUME, [(meter, member or "anh", 1)], key)
+
     @rule(hold=holds)
     def void(self, hold: Hold):
         if id(hold) not in self.ids:
@@ -271,6 +288,12 @@ class QuotaModel(RuleBasedStateMachine):
     @rule(meter=meters, fields=terms)
     def the_plan_changes(self, meter, fields):
         self._set(meter, **fields)
+
+    @rule(member=members, cap=st.one_of(st.none(), st.integers(0, 10)))
+    def the_plan_shrinks_below_what_is_used(self, member, cap):
+        used = self.model.sum(self.model.place(QUERIES, member)).used
+        plain = {"enforcement": "enforce", "refusal": ""}
+        self._set(QUERIES, amount=max(used - 3, 0), hard=False, cap=cap, **plain)
 
     @rule(access=st.sampled_from(["full", "full", "restricted", "read_only"]))
     def access_changes(self, access):
