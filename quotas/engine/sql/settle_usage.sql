@@ -184,12 +184,15 @@ BEGIN
                 bal.held := bal.held - expired;
             END IF;
             -- Freed allowance first takes back what was billed, then what credits paid for.
-            shortage := greatest(bal.used - past.delta - lim.amount, 0);
+            -- greatest() skips nulls: without the CASE, unlimited would look like no shortage.
+            shortage := CASE WHEN lim.amount IS NOT NULL
+                THEN greatest(bal.used - past.delta - lim.amount, 0) END;
             new_credited := least(bal.credited - past.credited,
                                   coalesce(shortage, bal.credited));
             new_credited := greatest(new_credited, 0);
             new_overage := greatest(least(bal.overage - past.billable,
-                coalesce(greatest(shortage - new_credited, 0), bal.overage)), 0);
+                CASE WHEN shortage IS NULL THEN bal.overage
+                     ELSE greatest(shortage - new_credited, 0) END), 0);
             PERFORM undo_usage_credit(p_org, past.meter, bal.credited - new_credited, moment);
             UPDATE plan_usage b
             SET used = b.used - past.delta, held = bal.held, credited = new_credited,
