@@ -1,0 +1,184 @@
+"""A product as its document describes it: people and services that reach it over HTTP alone."""
+
+import json
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from django.core import mail
+from django.test import Client
+
+from billing.messages import outbox
+from orgs.models import Organization, Role, User
+from quotas.satellites import issue_token
+from tests.billing.stripe_events import Stripe
+from tests.factories.orgs import UserFactory, api_token_for, personal_organization
+from tests.factories.quotas import SatelliteFactory
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    body: Any  # JSON of the API, text of a page
+
+    def __getitem__(self, name: str) -> Any:
+        return self.body[name]
+
+
+class Caller:
+    """Whoever holds a token."""
+
+    secret: str
+
+    def get(self, path: str) -> Answer:
+        return self._send("GET", path, None)
+
+    def post(self, path: str, **body: Any) -> Answer:
+        return self._send("POST", path, body)
+
+    def _send(self, method: str, path: str, body: Json | None) -> Answer:
+        response = Client().generic(
+            method,
+            path,
+            data="" if body is None else json.dumps(body),
+            content_type="application/json",
+            headers={"authorization": f"Bearer {self.secret}"},
+        )
+        return Answer(response.status_code, json.loads(response.content))
+
+
+class Person(Caller):
+    """Somebody with a login, a personal token and a browser."""
+
+    def __init__(self, user: User) -> None:
+        self.user = user
+        self.secret = api_token_for(user)
+
+    @cached_property
+    def browser(self) -> Client:
+        client = Client()
+        client.force_login(self.user)
+        return client
+
+    @property
+    def personal(self) -> Organization:
+        found: Organization = personal_organization(self.user)
+        return found
+
+    def page(self, path: str) -> Answer:
+        response = self.browser.get(path, follow=True)
+        return Answer(response.status_code, response.content.decode())
+
+    def submit(self, path: str, **form: Any) -> Answer:
+        """The page that the form leads to, or the refusal itself."""
+        response = self.browser.post(path, form, follow=True)
+        return Answer(response.status_code, response.content.decode())
+
+    def status(self, organization: Organization | None = None) -> Json:
+        """`GET /api/v1/billing/status`; without an organization, of the current one."""
+        query = f"?organization={organization.slug}" if organization else ""
+        found = self.get(f"/api/v1/billing/status{query}")
+        assert found.status == 200, found.body
+        status: Json = found.body
+        return status
+
+    def founds(self, name: str) -> Organization:
+        """By the form that everybody has."""
+        self.submit("/organizations/new/", name=name)
+        found: Organization = Organization.objects.get(name=name)
+        return found
+
+
+class Service(Caller):
+    """Another service of the product, with a token for everything."""
+
+    def __init__(self) -> None:
+        _row, self.secret = issue_token(SatelliteFactory.create())
+
+    def consume(self, organization: Organization, meter: str, amount: int, key: str) -> Answer:
+        return self.post(
+            "/api/v1/usage/consume",
+            organization=str(organization.pk),
+            meter=meter,
+            amount=amount,
+            idempotency_key=key,
+        )
+
+    def entitlements(self, organization: Organization) -> Json:
+        found = self.get(f"/api/v1/organizations/{organization.slug}/entitlements")
+        assert found.status == 200, found.body
+        entitlements: Json = found.body
+        return entitlements
+
+
+class Product:
+    """The catalogue on sale, at a Stripe account whose events arrive when a test says so."""
+
+    def __init__(self, stripe: Stripe) -> None:
+        self.stripe = stripe
+
+    @cached_property
+    def service(self) -> Service:
+        return Service()
+
+    def person(self, name: str = "Ann", **fields: Any) -> Person:
+        """Signed up, with a confirmed address and a personal organization."""
+        email = f"{name.lower()}@example.com"
+        return Person(UserFactory.create(name=name, email=email, **fields))
+
+    def staff(self) -> Person:
+        return self.person("Sam", is_staff=True, is_superuser=True)
+
+    def team(self, *, name: str = "Acme", owner: Person | None = None) -> Organization:
+        """Founded by `owner`, else by somebody new called Olga."""
+        return (owner or self.person("Olga")).founds(name)
+
+    def owner_of(self, organization: Organization) -> Person:
+        return Person(organization.memberships.filter(role=Role.OWNER).get().user)
+
+    def invited(self, organization: Organization, email: str, role: str = Role.MEMBER) -> str:
+        """The path of the link that was mailed."""
+        owner = self.owner_of(organization)
+        owner.submit(f"/o/{organization.slug}/settings/members/invite/", email=email, role=role)
+        outbox.deliver_due()
+        letter = next(one for one in reversed(mail.outbox) if email in one.to)
+        found = re.search(r"/invitations/[\w-]+/", str(letter.body))
+        assert found is not None, letter.body
+        return found.group()
+
+    def joins(self, organization: Organization, person: Person, role: str = Role.MEMBER) -> Answer:
+        """Invited by mail, and in by the mail's link."""
+        link = self.invited(organization, person.user.email, role)
+        return person.submit(f"{link}accept/")
+
+    def buys(self, person: Person, **order: Any) -> Json:
+        """Checkout by the API, paid at Stripe, webhooks delivered; answers the new status."""
+        asked = person.post("/api/v1/billing/checkout", **order)
+        assert asked.status == 200, asked.body
+        self.pays(asked["checkout_url"])
+        return person.status()
+
+    def pays(self, checkout_url: str, card: str = "success") -> None:
+        (session,) = [
+            one
+            for one in self.stripe.simulator.state("checkout.session")
+            if one["url"] == checkout_url
+        ]
+        self.stripe.simulator.complete_checkout(session["id"], card)
+        self.hears_of(session["customer"])
+
+    def hears_of(self, customer_id: str) -> None:
+        """Every event of the customer that Stripe has arrives; those that came before again."""
+        self.stripe.deliver(self.stripe.events_of(customer_id))
+
+    def time_passes(self, organization: Organization, **by: int) -> None:
+        """On the customer's own clock: `by_seconds`, or `to` an instant; then all is delivered."""
+        customer_id = self.stripe.customer_of(organization)
+        known = {event["id"] for event in self.stripe.simulator.events()}
+        self.stripe.simulator.advance(customer=customer_id, **by)
+        self.stripe.deliver(
+            event for event in self.stripe.simulator.events() if event["id"] not in known
+        )
