@@ -106,6 +106,8 @@ BEGIN
     newest := date_trunc('month', clock AT TIME ZONE 'UTC');
     oldest := newest - interval '2 months';
 
+    -- LATERAL with LIMIT 1: one index probe per line whatever the statistics say. A plain join on a
+    -- young partition was planned as a scan of the organization's whole ledger, quadratic in a batch.
     FOR r IN
         WITH line AS (
             SELECT t.ord::integer AS ord, t.org, t.verb, t.satellite, t.key, t.line, t.print,
@@ -124,7 +126,10 @@ BEGIN
             LEFT JOIN unnest(h_org, h_frozen, h_valid) WITH ORDINALITY
                  AS head(organization_id, frozen_at, valid_until, ord)
                  ON head.organization_id = t.org
-            LEFT JOIN usage_limit l ON l.organization_id = t.org AND l.meter = t.meter
+            LEFT JOIN LATERAL (
+                SELECT * FROM usage_limit
+                WHERE organization_id = t.org AND usage_limit.meter = t.meter LIMIT 1
+            ) l ON true
             LEFT JOIN LATERAL (
                 SELECT l.period_start AS starts, l.period_end AS ends
                 WHERE coalesce(t.occurred, head.frozen_at, clock) >= l.period_start
@@ -149,11 +154,18 @@ BEGIN
                min(line.ord) OVER (PARTITION BY line.org, line.satellite, line.key,
                                    line.line) AS same_key
         FROM line
-        LEFT JOIN plan_usage b ON b.organization_id = line.org AND b.meter = line.meter
-             AND b.member = line.slot_member AND b.period_start = line.starts
-        LEFT JOIN usage_event e ON e.organization_id = line.org
-             AND e.satellite_id = line.satellite AND e.key = line.key AND e.line = line.line
-             AND e.month BETWEEN oldest AND newest
+        LEFT JOIN LATERAL (
+            SELECT plan_usage.*, plan_usage.ctid FROM plan_usage
+            WHERE organization_id = line.org AND plan_usage.meter = line.meter
+              AND plan_usage.member = line.slot_member AND plan_usage.period_start = line.starts
+            LIMIT 1
+        ) b ON true
+        LEFT JOIN LATERAL (
+            SELECT * FROM usage_event
+            WHERE organization_id = line.org AND satellite_id = line.satellite
+              AND key = line.key AND usage_event.line = line.line AND month BETWEEN oldest AND newest
+            LIMIT 1
+        ) e ON true
         ORDER BY line.ord
     LOOP
         k := r.ord;
