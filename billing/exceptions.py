@@ -33,10 +33,22 @@ class UnknownPlan(Unprocessable):
     code = "unknown_plan"
 
 
+class PlanNotForYou(BillingError):
+    """Individuals, organizations or members cannot buy it; `reason` says which."""
+
+    code = "plan_not_for_you"
+
+
 class ContractOnly(Unprocessable):
     """The plan is sold by people; `sales_contact` says by whom."""
 
     code = "contract_only"
+
+
+class ContractTermsRefused(Unprocessable):
+    """Sales may only agree to what the catalogue offers."""
+
+    code = "contract_terms_refused"
 
 
 class AlreadySubscribed(BillingError):
@@ -74,6 +86,13 @@ class CustomerBusy(BillingError):
     code = "customer_busy"
 
 
+class SyncedJustNow(BillingError):
+    """A sync by hand asks Stripe for everything of a customer, so it waits for its turn."""
+
+    status = 429
+    code = "synced_just_now"
+
+
 class NotSubscribed(BillingError):
     """There is no subscription to change; a plan is bought at Checkout."""
 
@@ -93,6 +112,13 @@ class QuoteExpired(BillingError):
 
     status = 409
     code = "quote_expired"
+
+
+class NotOffered(BillingError):
+    """The plan does not have this pack; `pack` names it."""
+
+    status = 409
+    code = "not_offered"
 
 
 class SeatsInUse(Unprocessable):

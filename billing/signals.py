@@ -10,10 +10,16 @@ events_arrived = Signal()
 events_applied = Signal()
 # Arguments: organization. Its invoice rows were brought up to date; paid ones may roll periods.
 invoices_copied = Signal()
+# Arguments: moved: CustomerTransfer. A customer changed hands; Stripe's metadata is still to follow.
+customer_transferred = Signal()
 # Arguments: organization. It has more than one live subscription: one stays, the others end (B3).
 duplicates_found = Signal()
 # Arguments: organization. It is closed and still has a live subscription (B9).
 subscription_orphaned = Signal()
+# Arguments: organization. A subscription that we ended was paid: the money goes back (B3, B9).
+refund_due = Signal()
+# Arguments: organization. It tries with a card that has had its trial elsewhere.
+trial_repeated = Signal()
 
 # Arguments: catalog: str, plans: frozenset[int] (ids of plan rows whose terms changed). Whoever
 # derives rows from plans re-derives them.

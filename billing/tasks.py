@@ -1,32 +1,43 @@
 """Celery's door: thin, short, safe to repeat. Periods are in `config/schedule.py`."""
 
 import time
+from collections.abc import Callable
 from typing import Any, Final
 from uuid import UUID
 
 import structlog
 from celery import shared_task
 from django.db import transaction
+from django.db.models import F, Min
 from django.dispatch import receiver
 from django.utils import timezone
 
 from billing import catalog
 from billing.entitlement import store
-from billing.exceptions import StripeUnavailable
-from billing.gateway import reconcile
+from billing.exceptions import BillingError, StripeUnavailable
+from billing.gateway import reconcile, stripe_api
 from billing.gateway.webhooks import processing
 from billing.insight import pulse
-from billing.messages import outbox, transitions
-from billing.models import BillingAccount, CheckoutIntent, EffectivePlan, InboxEvent
+from billing.messages import expiries, outbox, transitions
+from billing.models import (
+    BillingAccount,
+    CheckoutIntent,
+    CustomerTransfer,
+    EffectivePlan,
+    InboxEvent,
+)
 from billing.signals import (
     catalog_applied,
+    customer_transferred,
     duplicates_found,
     events_arrived,
+    refund_due,
     subscription_orphaned,
+    trial_repeated,
 )
-from billing.subscription import checkout, customers, endings
+from billing.subscription import checkout, customers, details, endings, transfer
 from orgs.models import Organization
-from orgs.signals import organization_created
+from orgs.signals import organization_created, organization_renamed, role_changed
 
 logger = structlog.get_logger(__name__)
 
@@ -52,8 +63,9 @@ def process_customer(customer_id: str) -> None:
 @shared_task
 def sweep_inbox() -> None:
     """Every 20 s: rows whose task was lost, whose worker died or whose retry is due (A29, A32)."""
-    due = InboxEvent.objects.due(timezone.now()).values_list("customer_id", flat=True)
-    for customer_id in due.distinct().order_by()[:500]:
+    due = InboxEvent.objects.due(timezone.now()).values_list("customer_id")
+    oldest_first = due.annotate(since=Min("next_attempt_at")).order_by("since")
+    for customer_id, _since in oldest_first[:500]:
         process_customer.delay(customer_id)
 
 
@@ -65,12 +77,37 @@ def create_customer(organization_id: str) -> None:
         customers.ensure(organization)
 
 
+@shared_task(
+    autoretry_for=(StripeUnavailable,), retry_backoff=5, retry_backoff_max=300, max_retries=5
+)
+def tell_details(organization_id: str) -> None:
+    """Name, billing address and language, after somebody changed them here."""
+    organization = Organization.objects.open().filter(pk=UUID(organization_id)).first()
+    if organization is not None:
+        details.tell(organization)
+
+
 @shared_task
 def sweep_customers() -> None:
-    """Every minute: organizations whose customer was not made, because Stripe or Redis was away."""
-    waiting = BillingAccount.objects.without_customer().order_by("created_at")
-    for organization_id in waiting.values_list("organization_id", flat=True)[:100]:
+    """Every minute: customers not made, or not told whose they are, while Stripe was away."""
+    waiting = BillingAccount.objects.without_customer()
+    # The least recently tried first: a hundred that Stripe refuses must not hold up the next one.
+    turn = waiting.order_by(F("swept_at").asc(nulls_first=True), "created_at")
+    chosen = list(turn.values_list("organization_id", flat=True)[:100])
+    BillingAccount.objects.filter(pk__in=chosen).update(swept_at=timezone.now())
+    for organization_id in chosen:
         create_customer.delay(str(organization_id))
+    untold = CustomerTransfer.objects.untold().order_by("pk")
+    for transfer_id in untold.values_list("pk", flat=True)[:100]:
+        tell_of_transfer.delay(transfer_id)
+
+
+@shared_task
+def tell_of_transfer(transfer_id: int) -> None:
+    """Stripe's side of a customer that changed hands; the sweeper repeats it until told."""
+    found = CustomerTransfer.objects.untold().filter(pk=transfer_id).first()
+    if found is not None and stripe_api.is_configured():
+        transfer.tell_stripe(found)
 
 
 @shared_task
@@ -81,7 +118,8 @@ def deliver_outbox() -> None:
 @shared_task
 def settle_expired_checkouts() -> None:
     """Every 10 minutes: sessions whose end no webhook told us (B6)."""
-    for intent in CheckoutIntent.objects.overdue(timezone.now())[:100]:
+    overdue = CheckoutIntent.objects.overdue(timezone.now()).select_related("organization")
+    for intent in overdue.order_by("pk").iterator(chunk_size=100):
         checkout.close_overdue(intent)
 
 
@@ -100,11 +138,29 @@ def end_orphaned_subscriptions(organization_id: str) -> None:
     endings.end_all(Organization.objects.get(pk=UUID(organization_id)))
 
 
+@shared_task(
+    autoretry_for=(StripeUnavailable,), retry_backoff=5, retry_backoff_max=300, max_retries=20
+)
+def end_repeated_trial(organization_id: str) -> None:
+    endings.end_repeated_trial(Organization.objects.get(pk=UUID(organization_id)))
+
+
+@shared_task(
+    autoretry_for=(StripeUnavailable,), retry_backoff=5, retry_backoff_max=300, max_retries=20
+)
+def return_money(organization_id: str) -> None:
+    """What was paid in vain goes back, and what was paid back ends. Repeated hourly."""
+    organization = Organization.objects.get(pk=UUID(organization_id))
+    endings.return_money(organization)
+    endings.end_refunded(organization)
+
+
 @shared_task
 def announce_transitions() -> None:
     """Every minute. Plan and access are derived from the clock already; this only tells people."""
     transitions.make_due_changes_visible()
     transitions.remind()
+    expiries.remind()
 
 
 @shared_task
@@ -112,15 +168,19 @@ def end_unpaid_subscriptions() -> None:
     """Every 10 minutes, where the catalogue says that grace ends with the subscription."""
     if not catalog.current().dunning.cancel_at_stripe:
         return
-    lost = EffectivePlan.objects.downgraded_for_debt().select_related("organization")
-    for row in lost.order_by("pk")[:500]:
-        endings.end_unpaid(row.organization)
+    lost = EffectivePlan.objects.downgraded_for_debt().still_subscribed()
+    for row in lost.select_related("organization").order_by("pk").iterator(chunk_size=500):
+        _each("end_unpaid", row.organization, endings.end_unpaid)
 
 
 @shared_task(soft_time_limit=3000, time_limit=3300)
 def reconcile_hourly() -> None:
-    """Undelivered events of the last 30 days, then live customers, oldest sync first (A6)."""
+    """Undelivered events of 30 days, live customers, refunds and details that got lost (A6)."""
     reconcile.run()
+    for organization in endings.organizations_owed().order_by("pk").iterator(chunk_size=500):
+        _each("return_money", organization, endings.return_money)
+    for organization in details.untold().iterator(chunk_size=500):
+        _each("tell_details", organization, details.tell)
 
 
 @shared_task(soft_time_limit=3000, time_limit=3300)
@@ -151,6 +211,11 @@ def _on_organization_created(sender: object, organization: Organization, **kwarg
     _after_commit(create_customer, str(organization.pk))
 
 
+@receiver(customer_transferred)
+def _on_customer_transferred(sender: object, moved: CustomerTransfer, **kwargs: Any) -> None:
+    _after_commit(tell_of_transfer, moved.pk)
+
+
 @receiver(catalog_applied)
 def _on_catalog_applied(sender: object, **kwargs: Any) -> None:
     _after_commit(refresh_entitlements)
@@ -161,12 +226,39 @@ def _on_duplicates(sender: object, organization: Organization, **kwargs: Any) ->
     _after_commit(end_duplicate_subscriptions, str(organization.pk))
 
 
+@receiver(trial_repeated)
+def _on_trial_repeated(sender: object, organization: Organization, **kwargs: Any) -> None:
+    _after_commit(end_repeated_trial, str(organization.pk))
+
+
+@receiver(refund_due)
+def _on_refund_due(sender: object, organization: Organization, **kwargs: Any) -> None:
+    _after_commit(return_money, str(organization.pk))
+
+
+@receiver([organization_renamed, role_changed])
+def _on_details_changed(sender: object, organization: Organization, **kwargs: Any) -> None:
+    """Another owner is another address, where the organization names none of its own."""
+    if details.note_change(organization):
+        _after_commit(tell_details, str(organization.pk))
+
+
 @receiver(subscription_orphaned)
 def _on_orphan(sender: object, organization: Organization, **kwargs: Any) -> None:
     _after_commit(end_orphaned_subscriptions, str(organization.pk))
 
 
-def _after_commit(task: Any, *args: str) -> None:
+def _each(what: str, organization: Organization, act: Callable[[Organization], object]) -> None:
+    """One organization's trouble at Stripe must not hold up the others; the next sweep returns."""
+    try:
+        act(organization)
+    except BillingError as error:
+        logger.warning(
+            "billing.sweep_failed", what=what, organization=str(organization.pk), code=error.code
+        )
+
+
+def _after_commit(task: Any, *args: str | int) -> None:
     """The broker may be away: the rows are durable, and the sweepers repeat what was lost."""
 
     def publish() -> None:

@@ -10,14 +10,13 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from billing.entitlement import grants
+from billing.entitlement import disputes
 from billing.gateway.webhooks import replay
 from billing.models import (
     BillingAccount,
     CheckoutIntent,
     EffectivePlan,
     EffectivePlanChange,
-    Grant,
     InboxEvent,
     Invoice,
     OutboxMessage,
@@ -115,10 +114,19 @@ class SubscriptionAdmin(LookOnly, admin.ModelAdmin):
 
 
 @admin.register(Invoice)
-class InvoiceAdmin(LookOnly, admin.ModelAdmin):
-    list_display = ("stripe_id", "number", "organization", "status", "currency", "total")
-    list_filter = ("status", "currency")
+class InvoiceAdmin(ActOnly, admin.ModelAdmin):
+    list_display = (
+        "stripe_id", "number", "organization", "status", "currency", "total", "dispute_status",
+        "dispute_settled_at",
+    )  # fmt: skip
+    list_filter = ("status", "currency", "dispute_status")
     search_fields = ("stripe_id", "number", "organization__slug")
+    actions = ("settle_disputes",)
+
+    @admin.action(description=_("Dispute settled: restrict nothing more"), permissions=["act"])
+    def settle_disputes(self, request: HttpRequest, chosen: QuerySet[Invoice]) -> None:
+        for invoice in chosen.exclude(dispute_status="").select_related("organization"):
+            disputes.settle(invoice, actor=_staff(request))
 
 
 @admin.register(CheckoutIntent)
@@ -126,30 +134,3 @@ class CheckoutIntentAdmin(LookOnly, admin.ModelAdmin):
     list_display = ("organization", "price", "seats", "state", "created_at", "completed_at")
     list_filter = ("state",)
     search_fields = ("organization__slug", "session_id")
-
-
-@admin.register(Grant)
-class GrantAdmin(admin.ModelAdmin):
-    """A plan given by hand: with a reason, an author and an audit entry; ended by revoking."""
-
-    list_display = ("organization", "plan_key", "source", "starts_at", "ends_at", "revoked_at")
-    list_filter = ("source",)
-    search_fields = ("organization__slug", "reason")
-    fields = ("organization", "source", "plan_key", "seats", "reason", "starts_at", "ends_at")
-    autocomplete_fields = ("organization",)
-    actions = ("revoke",)
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """A grant is history once given: revoke it and give another."""
-        return obj is None and super().has_change_permission(request, obj)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def save_model(self, request: HttpRequest, obj: Grant, form: Any, change: bool) -> None:  # noqa: FBT001  Django's signature
-        grants.give(obj, actor=_staff(request))
-
-    @admin.action(description=_("Revoke now"), permissions=["change"])
-    def revoke(self, request: HttpRequest, chosen: QuerySet[Grant]) -> None:
-        for grant in chosen:
-            grants.revoke(grant, actor=_staff(request))

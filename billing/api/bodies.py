@@ -115,6 +115,12 @@ class CancelResponse(serializers.Serializer[Any]):
     ends_at = serializers.DateTimeField()
 
 
+class SyncResponse(serializers.Serializer[Any]):
+    changed = serializers.ListField(
+        child=serializers.CharField(), help_text="Stripe's ids of what was behind; mostly empty."
+    )
+
+
 class PromoRequest(OrganizationSerializer):
     code = StrictCharField(max_length=64)
 

@@ -8,6 +8,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from billing.api import bodies
+from billing.api.permissions import MayOrder
 from billing.api.persons import person_of
 from billing.api.serializers import CheckoutRequest, CheckoutResponse
 from billing.entitlement import store
@@ -18,6 +19,7 @@ from billing.subscription import (
     checkout,
     preview,
     promotions,
+    syncing,
     trials,
 )
 from orgs import current
@@ -66,7 +68,7 @@ class Upgrade(APIView):
     Then `checkout_url` leads to the billing page, and `changed` says what was done.
     """
 
-    permission_classes = [capability(Capability.BILLING_MANAGE)]
+    permission_classes = [MayOrder]
 
     @extend_schema(request=CheckoutRequest, responses=CheckoutResponse)
     def post(self, request: Request) -> Response:
@@ -115,6 +117,19 @@ class Keep(APIView):
         bodies.Named(data=request.data).is_valid(raise_exception=True)
         changes.keep(current.organization_for(request), person_of(request))
         return Response(status=204)
+
+
+@open_when_locked
+class Sync(APIView):
+    """Compares with Stripe now and repairs; at most every half minute (429)."""
+
+    permission_classes = [capability(Capability.BILLING_MANAGE)]
+
+    @extend_schema(request=bodies.Named, responses=bodies.SyncResponse)
+    def post(self, request: Request) -> Response:
+        bodies.Named(data=request.data).is_valid(raise_exception=True)
+        found = syncing.now(current.organization_for(request), person_of(request))
+        return Response(bodies.SyncResponse({"changed": [one.subject for one in found]}).data)
 
 
 class Promo(APIView):

@@ -15,6 +15,7 @@ urlpatterns = [
     path("keep", owner_verbs.Keep.as_view(), name="keep"),
     path("promo", owner_verbs.Promo.as_view(), name="promo"),
     path("trial", owner_verbs.Trial.as_view(), name="trial"),
+    path("sync", owner_verbs.Sync.as_view(), name="sync"),
     path("portal", views.Portal.as_view(), name="portal"),
     path("invoices", views.Invoices.as_view(), name="invoices"),
 ]

@@ -88,6 +88,8 @@ class Trial(Entry):
     card: Bool = False
     stripe: Bool = False
     once_per: tuple[Literal["person", "organization", "card"], ...] = ("person", "organization")
+    # What Stripe does at the end of its own trial where nobody has added a card.
+    without_card: Literal["cancel", "pause"] = "cancel"
     reminder_days: tuple[Days, ...] = (3, 1)
     assumed: Bool = False
 
@@ -107,6 +109,9 @@ class Dunning(Entry):
     # With `downgrade`: the unpaid subscription is cancelled at Stripe as well.
     cancel_at_stripe: Bool = False
     lost_dispute: Literal["flag", "lock", "downgrade"] = "flag"
+    # What giving the payment of the present period back does to the plan that it paid for.
+    full_refund: Literal["keep", "end"] = "keep"
+    partial_refund: Literal["keep", "end"] = "keep"
     # Meters whose new use stops already during grace, whatever the access.
     refused_during_grace: tuple[Key, ...] = ()
 
@@ -140,6 +145,8 @@ class Statuses(Entry):
     paused: StatusRule
     # The word where there is no subscription at all.
     without_subscription: NotEmpty = "none"
+    # Whether `plan_active` says yes of the plan that everybody has.
+    default_plan_active: Bool = True
     # The word for one that is cancelled and runs on to the end of its period.
     ending: NotEmpty | None = None
 
@@ -188,6 +195,8 @@ class Transitions(Entry):
     to_monthly: Transition = Transition(when="period_end", proration="none")
     more_seats: Transition = Transition(when="at_once", proration="charge_now")
     fewer_seats: Transition = Transition(when="period_end", proration="none")
+    more_packs: Transition = Transition(when="at_once", proration="charge_now")
+    fewer_packs: Transition = Transition(when="period_end", proration="none")
     rules: tuple[TransitionRule, ...] = ()
 
 
@@ -240,7 +249,8 @@ class Organizations(Entry):
 
     # The founder's Stripe customer and subscription move to the organization that they make.
     founder_customer_moves: Bool = False
-    members_buy_own_plans: Bool = False
+    # Whether somebody in a team may pay for a plan of their own beside it.
+    members_buy_own_plans: Bool = True
 
 
 class Credit(Entry):
@@ -263,6 +273,8 @@ class Contracts(Entry):
     net_days: tuple[Days, ...] = (30,)
     purchase_orders: Bool = True
     documents: tuple[NotEmpty, ...] = ()
+    # Days before the end of a contract, a pilot or an override on which people are reminded.
+    reminder_days: tuple[Days, ...] = (30, 7, 1)
 
 
 class Mail(Entry):
@@ -276,6 +288,7 @@ class Mail(Entry):
     unlocked: Bool = True
     downgraded: Bool = True
     trial_ending: Bool = True
+    grant_ending: Bool = True
     limit_approaching: Bool = True
     limit_reached: Bool = True
     invitation: Bool = True

@@ -1,27 +1,33 @@
 """Gathers what `resolve` may know of an organization: our own rows and the installation's state."""
 
-import os
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Q
 
 from billing import catalog
 from billing.catalog.policies import STATUSES
+from billing.entitlement import beta
+from billing.entitlement.clock import database_now
 from billing.entitlement.resolution import (
     Facts,
     GrantFact,
     Grants,
     InvoiceFact,
+    LicenceFact,
     PlanRef,
     Policy,
     SubscriptionFact,
 )
+from billing.licence import standing
+from billing.licence.standing import State
 from billing.models import (
     Access,
     BillingAccount,
+    ExtraPrice,
     Grant,
     Invoice,
     PlanPrice,
@@ -32,6 +38,8 @@ from billing.models import (
 
 # Paid and void invoices cannot change a verdict; a draft can, while it is the first one.
 _OWABLE = ("draft", "open", "uncollectible")
+# … and so can money that went back.
+_TELLING = Q(status__in=_OWABLE) | Q(amount_refunded__gt=0) | ~Q(dispute_status="")
 
 
 class CatalogueNotApplied(RuntimeError):
@@ -44,12 +52,13 @@ def gather(account: BillingAccount) -> Facts:
     subscriptions = list(organization.subscriptions.all())
     return Facts(
         subscriptions=tuple(_subscriptions(subscriptions)),
-        invoices=tuple(_invoice(row) for row in organization.invoices.filter(status__in=_OWABLE)),
+        invoices=tuple(_invoice(row) for row in organization.invoices.filter(_TELLING)),
         grants=tuple(_grants(organization.grants.filter(revoked_at=None))),
         livemode=settings.STRIPE_LIVE_MODE,
-        configured=is_configured(),
-        has_ever_billed=bool(subscriptions) or has_ever_billed(),
+        configured=beta.is_configured(),
+        has_ever_billed=bool(subscriptions) or beta.has_ever_billed(),
         customer_deleted=account.customer_deleted_at is not None,
+        licence=_licence(),
     )
 
 
@@ -63,24 +72,12 @@ def policy() -> Policy:
         grace=timedelta(days=current.dunning.grace_days),
         access_during_grace=Access(current.dunning.access_during_grace),
         at_end=current.dunning.at_end,
+        lost_dispute=current.dunning.lost_dispute,
+        full_refund=current.dunning.full_refund,
+        partial_refund=current.dunning.partial_refund,
         beta=current.beta.enabled,
+        ladder=tuple(current.plans),
     )
-
-
-def is_configured() -> bool:
-    """Every name that the catalogue's document lists is set, or at least our own two."""
-    required = catalog.current().beta.required_env
-    if required:
-        aliases = catalog.current().env.aliases
-        return all(
-            os.environ.get(name) or os.environ.get(aliases.get(name, "")) for name in required
-        )
-    return bool(settings.STRIPE_SECRET_KEY and settings.STRIPE_WEBHOOK_SECRETS)
-
-
-def has_ever_billed() -> bool:
-    """Beta is over for good once the database has held a Stripe subscription."""
-    return Subscription.objects.exists()
 
 
 def as_json(facts: Facts) -> dict[str, Any]:
@@ -99,6 +96,7 @@ def _plain(value: Any) -> Any:
 
 def _subscriptions(rows: list[Subscription]) -> Iterable[SubscriptionFact]:
     prices = {row.price_id for row in rows}
+    packs = _packs(rows)
     known = {
         price.stripe_price_id: PlanRef(key=price.plan.key, version=price.plan.version)
         for price in PlanPrice.objects.filter(
@@ -122,7 +120,26 @@ def _subscriptions(rows: list[Subscription]) -> Iterable[SubscriptionFact]:
             cancel_at_period_end=row.cancel_at_period_end,
             trial_end=row.trial_end,
             paused=row.paused,
+            pending_invoice=row.pending_invoice_id,
+            added=_added(row, packs),
         )
+
+
+def _packs(rows: list[Subscription]) -> dict[str, ExtraPrice]:
+    named = {item["price"] for row in rows for item in row.items} - {row.price_id for row in rows}
+    if not named:
+        return {}
+    found = ExtraPrice.objects.with_stripe_ids(named).of_kind(ExtraPrice.Kind.ADDON)
+    return {pack.stripe_price_id: pack for pack in found}
+
+
+def _added(row: Subscription, packs: dict[str, ExtraPrice]) -> dict[str, int]:
+    added: dict[str, int] = {}
+    for item in row.items:
+        pack = packs.get(item["price"])
+        if pack is not None:
+            added[pack.meter] = added.get(pack.meter, 0) + pack.units * item["quantity"]
+    return added
 
 
 def _invoice(row: Invoice) -> InvoiceFact:
@@ -137,6 +154,25 @@ def _invoice(row: Invoice) -> InvoiceFact:
         finalized_at=row.finalized_at,
         due_date=row.due_date,
         disputed=row.disputed,
+        dispute="settled" if row.dispute_settled_at else row.dispute_status,
+        amount_paid=row.amount_paid,
+        amount_refunded=row.amount_refunded,
+        period_end=row.period_end,
+    )
+
+
+def _licence() -> LicenceFact | None:
+    """Judged anew with every verdict, by the real time and never by a test clock."""
+    found = standing.at(database_now())
+    if found.state is State.NOT_REQUIRED:
+        return None
+    if found.licence is None or not found.is_usable:
+        return LicenceFact(refusal=found.state)
+    return LicenceFact(
+        plan=_find_plan(catalog.current().key, found.licence.plan),
+        seats=found.licence.seats,
+        starts_at=found.licence.starts_at,
+        ends_at=found.grace_ends_at,
     )
 
 

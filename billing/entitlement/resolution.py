@@ -21,9 +21,12 @@ _GRANT_RANK: Mapping[str, int] = {
     Source.TRIAL: 4,
 }
 _STRIPE_RANK = 3
-_DEFAULT_RANK = 5
+_LICENCE_RANK = 5
+_DEFAULT_RANK = 6
 # Somebody decided by hand that these stay on, so an unpaid invoice does not touch their access.
 _ABOVE_DUNNING = frozenset({Source.SITE_OWNER, Source.MANUAL, Source.PILOT})
+# What pays for a whole period; prorations do not.
+_PERIOD_INVOICES = frozenset({"subscription_create", "subscription_cycle"})
 _SEVERITY: Mapping[Access, int] = {Access.FULL: 0, Access.RESTRICTED: 1, Access.READ_ONLY: 2}
 
 
@@ -54,6 +57,10 @@ class SubscriptionFact:
     cancel_at_period_end: bool = False
     trial_end: datetime | None = None
     paused: bool = False
+    # What its add-on packs put on top of the plan's limits, by meter.
+    added: Mapping[str, int] = field(default_factory=dict)
+    # The invoice of a change that is given when it is paid, and forgotten when it is not.
+    pending_invoice: str = ""
 
     @property
     def ends_at(self) -> datetime | None:
@@ -77,6 +84,11 @@ class InvoiceFact:
     finalized_at: datetime | None
     due_date: datetime | None = None
     disputed: bool = False
+    # Stripe's word for a dispute that nobody has settled by hand; empty without one.
+    dispute: str = ""
+    amount_paid: int = 0
+    amount_refunded: int = 0
+    period_end: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +99,18 @@ class GrantFact:
     seats: int | None
     starts_at: datetime
     ends_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LicenceFact:
+    """Of an installation that needs a licence. `refusal` says why it has none that counts."""
+
+    plan: PlanRef | None = None
+    seats: int | None = None
+    starts_at: datetime | None = None
+    # With the days of grace after its end.
+    ends_at: datetime | None = None
+    refusal: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +125,8 @@ class Facts:
     configured: bool = True
     has_ever_billed: bool = False
     customer_deleted: bool = False
+    # None where none is needed.
+    licence: LicenceFact | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +139,11 @@ class Policy:
     access_during_grace: Access
     at_end: Literal["lock", "downgrade"]
     beta: bool = False
+    lost_dispute: Literal["flag", "lock", "downgrade"] = "flag"
+    full_refund: Literal["keep", "end"] = "keep"
+    partial_refund: Literal["keep", "end"] = "keep"
+    # Every plan of the catalogue, lowest first: how far a licence reaches.
+    ladder: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +175,7 @@ class Resolution:
     grace_ends_at: datetime | None = None
     valid_until: datetime | None = None
     is_beta: bool = False
+    added: Mapping[str, int] = field(default_factory=dict)
     trace: tuple[Step, ...] = ()
 
 
@@ -161,11 +193,14 @@ def resolve(facts: Facts, policy: Policy, now: datetime) -> Resolution:
     candidates = [
         *_from_grants(facts, now, trace),
         *_from_subscriptions(facts, policy, now, trace),
+        *_from_licence(facts, now, trace),
         _default(facts, policy, trace),
     ]
     winner = min(candidates, key=lambda found: (found.rank, found.tie)).verdict
     trace.append(Step(subject="winner", outcome=winner.source, detail={"plan": winner.plan.key}))
     verdict = _with_dunning(winner, facts, policy, now, trace)
+    verdict = _with_disputes(verdict, facts, policy, trace)
+    verdict = _within_licence(verdict, facts, policy, now, trace)
     changes = [*_instants(facts, policy), verdict.grace_ends_at]
     return replace(
         verdict,
@@ -240,6 +275,7 @@ def _subscription_grants(
         f"status_{status}": grants == "none",
         "first_payment_open": _first_payment_is_open(found, facts),
         "cancelled": found.ends_at is not None and found.ends_at <= now,
+        "refunded": _was_paid_back(found, facts, policy),
     }
     refused = next((doubt for doubt, holds in doubts.items() if holds), "")
     return ("none", refused) if refused else (grants, "")
@@ -253,6 +289,23 @@ def _first_payment_is_open(found: SubscriptionFact, facts: Facts) -> bool:
         and invoice.collection_method != "send_invoice"
         and invoice.status != "paid"
         and invoice.amount_remaining > 0
+        for invoice in facts.invoices
+    )
+
+
+def _was_paid_back(found: SubscriptionFact, facts: Facts, policy: Policy) -> bool:
+    """The money of its present period went back, in a measure that ends the plan."""
+    return any(
+        invoice.subscription_id == found.stripe_id
+        and invoice.billing_reason in _PERIOD_INVOICES
+        and invoice.period_end == found.period_end
+        and invoice.amount_refunded > 0
+        and (
+            policy.full_refund
+            if invoice.amount_refunded >= invoice.amount_paid
+            else policy.partial_refund
+        )
+        == "end"
         for invoice in facts.invoices
     )
 
@@ -282,11 +335,53 @@ def _subscribed(found: SubscriptionFact, plan: PlanRef, access: Access) -> Resol
         period_start=found.period_start,
         period_end=found.period_end,
         ends_at=found.ends_at,
+        added=found.added,
     )
+
+
+def _from_licence(facts: Facts, now: datetime, trace: list[Step]) -> Iterator[_Candidate]:
+    """Where Stripe sells the plans the licence only caps them; else it is what everybody has."""
+    if facts.licence is None:
+        return
+    plan, refused = _licensed(facts.licence, now)
+    if plan is None:
+        trace.append(Step(subject="licence", outcome=refused))
+        return
+    detail: dict[str, str | int | None] = {"plan": plan.key, "seats": facts.licence.seats}
+    if facts.configured:
+        trace.append(Step(subject="licence", outcome="caps", detail=detail))
+        return
+    trace.append(Step(subject="licence", outcome="applies", detail=detail))
+    yield _Candidate(
+        rank=_LICENCE_RANK,
+        tie=(0.0, ""),
+        verdict=Resolution(
+            plan=plan,
+            source=Source.LICENCE,
+            status="active",
+            access=Access.FULL,
+            reason="licence",
+            seats=facts.licence.seats or 1,
+            ends_at=facts.licence.ends_at,
+        ),
+    )
+
+
+def _licensed(licence: LicenceFact, now: datetime) -> tuple[PlanRef | None, str]:
+    if licence.refusal or licence.plan is None:
+        return None, licence.refusal or "unknown_plan"
+    if licence.starts_at is None or licence.starts_at > now:
+        return None, "not_started"
+    if licence.ends_at is None or licence.ends_at <= now:
+        return None, "expired"
+    return licence.plan, ""
 
 
 def _default(facts: Facts, policy: Policy, trace: list[Step]) -> _Candidate:
     beta = policy.beta and not facts.configured and not facts.has_ever_billed
+    if beta and facts.licence is not None:
+        beta = False
+        trace.append(Step(subject="beta", outcome="closed_because_a_licence_is_needed"))
     if policy.beta and not facts.configured and facts.has_ever_billed:
         trace.append(Step(subject="beta", outcome="closed_because_it_has_billed"))
     source = Source.BETA if beta else Source.DEFAULT
@@ -343,6 +438,58 @@ def _with_dunning(
     )
 
 
+def _with_disputes(
+    verdict: Resolution, facts: Facts, policy: Policy, trace: list[Step]
+) -> Resolution:
+    """A payment that the bank took back for good; only staff can settle that (D4)."""
+    lost = sorted(found.stripe_id for found in facts.invoices if found.dispute == "lost")
+    if not lost:
+        return verdict
+    above = verdict.source in _ABOVE_DUNNING
+    outcome = "overridden" if above else policy.lost_dispute
+    trace.append(Step(subject="dispute", outcome=outcome, detail={"invoice": lost[0]}))
+    if outcome == "lock":
+        return replace(verdict, access=Access.READ_ONLY, reason="dispute_lost_lock")
+    if outcome == "downgrade" and verdict.source == Source.STRIPE:
+        return Resolution(
+            plan=policy.default_plan,
+            source=Source.DEFAULT,
+            status=verdict.status,
+            access=Access.FULL,
+            reason="dispute_lost_downgrade",
+            subscription_id=verdict.subscription_id,
+        )
+    return verdict
+
+
+def _within_licence(
+    verdict: Resolution, facts: Facts, policy: Policy, now: datetime, trace: list[Step]
+) -> Resolution:
+    """No source raises a plan above the licence's, and without one nothing rises above default."""
+    licence = facts.licence
+    if licence is None:
+        return verdict
+    plan, refused = _licensed(licence, now)
+    if plan is not None and licence.seats is not None:
+        verdict = replace(verdict, seats=min(verdict.seats, licence.seats))
+    most = plan or policy.default_plan
+    if _rung(verdict.plan, policy, unknown=len(policy.ladder)) <= _rung(most, policy, unknown=-1):
+        return verdict
+    detail = {"plan": verdict.plan.key, "source": str(verdict.source), "most": most.key}
+    trace.append(Step(subject="licence", outcome="capped", detail=detail))
+    return replace(
+        verdict,
+        plan=most,
+        source=Source.DEFAULT if plan is None else Source.LICENCE,
+        reason=f"licence_{refused}" if plan is None else "licence_cap",
+        added={},
+    )
+
+
+def _rung(plan: PlanRef, policy: Policy, *, unknown: int) -> int:
+    return policy.ladder.index(plan.key) if plan.key in policy.ladder else unknown
+
+
 def owed_since(facts: Facts, now: datetime) -> tuple[datetime, InvoiceFact] | None:
     """The oldest open failed invoice and when its grace began: `finalized_at`, or `due_date`."""
     never_started = {
@@ -351,10 +498,12 @@ def owed_since(facts: Facts, now: datetime) -> tuple[datetime, InvoiceFact] | No
         if found.status in {"incomplete", "incomplete_expired"}
         or _first_payment_is_open(found, facts)
     }
+    pending = {found.pending_invoice for found in facts.subscriptions}
     failed = [
         (since, invoice)
         for invoice in facts.invoices
         if invoice.subscription_id not in never_started
+        and invoice.stripe_id not in pending
         and (since := _failed_since(invoice, now)) is not None
     ]
     return min(failed, key=lambda found: (found[0], found[1].stripe_id), default=None)
@@ -379,6 +528,9 @@ def _instants(facts: Facts, policy: Policy) -> Iterable[datetime | None]:
     for grant in facts.grants:
         yield grant.starts_at
         yield grant.ends_at
+    if facts.licence is not None:
+        yield facts.licence.starts_at
+        yield facts.licence.ends_at
     for found in facts.subscriptions:
         yield found.ends_at
     for invoice in facts.invoices:

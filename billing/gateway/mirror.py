@@ -32,6 +32,8 @@ def prepare() -> None:
     account.get_default_api_key = _configured_key
 
 
+# Disputes that ended well for us.
+HARMLESS_DISPUTES = frozenset({"won", "warning_closed", "prevented"})
 _account_ids: dict[str, str] = {}
 
 
@@ -63,7 +65,11 @@ def resync(customer_id: str) -> bool:
     _sync_all(mirrored.PaymentMethod, customer_id, stripe_api.fetch_payment_methods(customer_id))
     _sync_all(mirrored.Subscription, customer_id, stripe_api.fetch_subscriptions(customer_id))
     _sync(mirrored.Invoice, stripe_api.fetch_invoices(customer_id))
-    _sync(mirrored.Charge, stripe_api.fetch_charges(customer_id))
+    charges = stripe_api.fetch_charges(customer_id)
+    _sync(mirrored.Charge, charges)
+    for charge in charges:
+        if charge.get("disputed"):
+            _sync(mirrored.Dispute, stripe_api.fetch_disputes(charge["id"]))
     return True
 
 
@@ -142,12 +148,32 @@ def charges(customer_id: str, *, changed_since: datetime | None = None) -> Itera
     yield from _data(mirrored.Charge, customer_id, changed_since)
 
 
-def disputed_payment_intents(payment_intents: Iterable[str]) -> set[str]:
-    """Which of these payment intents have a dispute that is not won or withdrawn."""
-    open_or_lost = mirrored.Dispute.objects.filter(
+def dispute_statuses(
+    payment_intents: Iterable[str], *, changed_since: datetime | None = None
+) -> dict[str, str]:
+    """Payment intent → Stripe's word for its gravest dispute, where one has changed."""
+    disputes = mirrored.Dispute.objects.filter(
         stripe_data__payment_intent__in=list(payment_intents)
-    ).exclude(stripe_data__status__in=["won", "warning_closed"])
-    return set(open_or_lost.values_list("stripe_data__payment_intent", flat=True))
+    )
+    if (
+        changed_since is not None
+        and not disputes.filter(djstripe_updated__gte=changed_since).exists()
+    ):
+        return {}
+    gravest: dict[str, str] = {}
+    for intent, status in disputes.values_list(
+        "stripe_data__payment_intent", "stripe_data__status"
+    ).order_by("created", "id"):
+        known = gravest.get(intent, "")
+        gravest[intent] = max(known, status, key=_gravity)
+    return gravest
+
+
+def _gravity(status: str) -> int:
+    """A lost dispute outweighs an open one, and that one what ended well."""
+    if status == "lost":
+        return 3
+    return 0 if not status else 1 if status in HARMLESS_DISPUTES else 2
 
 
 def customer_of_charge(charge_id: str) -> str:

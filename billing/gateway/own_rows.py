@@ -9,18 +9,23 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import structlog
 from django.utils import timezone
 
 from billing.gateway import mirror, stripe_api
 from billing.gateway.stripe_api import Missing
-from billing.models import BillingAccount, Invoice, PaymentMethod, Subscription
+from billing.models import BillingAccount, Invoice, PaymentMethod, PlanPrice, Subscription
 from billing.models.subscription import ENDED_STATUSES
+from orgs import marks
 
+logger = structlog.get_logger(__name__)
 Json = dict[str, Any]
 
 # Mirror rows are picked by dj-stripe's own time stamp; the margin covers skewed application clocks.
 _MARGIN = timedelta(hours=1)
 _KEPT_LINES = 20
+# Known from charges, disputes and our own staff; an invoice's JSON does not name them.
+_NOT_OF_THE_INVOICE = {"amount_refunded", "disputed", "dispute_status", "dispute_settled_at"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +47,7 @@ def copy(account: BillingAccount, *, everything: bool = False) -> Copied:
     _copy_subscriptions(account, list(mirror.subscriptions(customer_id)), complete=everything)
     _copy_invoices(account, list(mirror.invoices(customer_id, changed_since=since)))
     _copy_refunds(account, list(mirror.charges(customer_id, changed_since=since)))
+    _copy_disputes(account, changed_since=since)
     _copy_payment_methods(account, customer, mirror.payment_methods(customer_id))
     account.synced_at = started
     account.customer_deleted_at = None  # Stripe never revives one: the tombstone was an error
@@ -90,7 +96,9 @@ def _copy_subscriptions(account: BillingAccount, found: list[Json], *, complete:
         row = Subscription(organization_id=account.organization_id, **subscription_fields(data))
         row.discounts = _discounts(row, known.get(row.stripe_id))
         row.scheduled = _scheduled(data)
+        row.pending_invoice_id = _pending_invoice(data)
         rows.append(row)
+    _find_plans(rows)
     Subscription.objects.bulk_create(
         rows,
         update_conflicts=True,
@@ -100,6 +108,22 @@ def _copy_subscriptions(account: BillingAccount, found: list[Json], *, complete:
     if complete:
         listed = [data["id"] for data in found]
         _end(account.organization.subscriptions.live().exclude(stripe_id__in=listed))
+
+
+def _find_plans(rows: list[Subscription]) -> None:
+    """With packs beside it, the item that carries a plan of ours is the base, wherever it stands."""
+    mixed = [row for row in rows if sum(not item["metered"] for item in row.items) > 1]
+    named = {item["price"] for row in mixed for item in row.items}
+    plans = set(
+        PlanPrice.objects.filter(stripe_price_id__in=named).values_list(
+            "stripe_price_id", flat=True
+        )
+    ) if named else set()  # fmt: skip
+    for row in mixed:
+        base = next((item for item in row.items if item["price"] in plans), None)
+        if base is not None:
+            row.price_id, row.interval = base["price"], base["interval"]
+            row.quantity = max(base["quantity"], 1)
 
 
 def _discounts(row: Subscription, known: Subscription | None) -> list[Json]:
@@ -125,6 +149,11 @@ def _scheduled(data: Json) -> Json:
         return {}
 
 
+def _pending_invoice(data: Json) -> str:
+    """The invoice that a pending update waits for; Stripe applies the update when it is paid."""
+    return reference(data.get("latest_invoice")) if data.get("pending_update") else ""
+
+
 def _copy_invoices(account: BillingAccount, found: list[Json]) -> None:
     gone = [data["id"] for data in found if data.get("deleted")]
     rows = [
@@ -132,27 +161,53 @@ def _copy_invoices(account: BillingAccount, found: list[Json]) -> None:
         for data in found
         if not data.get("deleted")
     ]
+    for row in rows:
+        row.needs_confirmation = _needs_confirmation(row)
     Invoice.objects.bulk_create(
         rows,
         update_conflicts=True,
         unique_fields=["stripe_id"],
-        update_fields=_updatable(Invoice, leaving={"amount_refunded", "disputed"}),
+        update_fields=_updatable(Invoice, leaving=_NOT_OF_THE_INVOICE),
     )
     account.organization.invoices.filter(stripe_id__in=gone).delete()
 
 
+def _needs_confirmation(row: Invoice) -> bool:
+    """An invoice does not say so; its payment does, and only a refused one is worth asking."""
+    if row.status != Invoice.Status.OPEN or not row.attempt_count or not row.payment_intent_id:
+        return False
+    try:
+        return stripe_api.payment_status(row.payment_intent_id) == "requires_action"
+    except Missing:
+        return False
+
+
 def _copy_refunds(account: BillingAccount, charges: list[Json]) -> None:
-    """Refunds and disputes hang on charges; the payment intent leads from them to the invoice."""
+    """Refunds hang on charges; the payment intent leads from them to the invoice."""
     by_intent = {data["payment_intent"]: data for data in charges if data.get("payment_intent")}
     if not by_intent:
         return
-    disputed = mirror.disputed_payment_intents(by_intent)
     for invoice in account.organization.invoices.filter(payment_intent_id__in=by_intent):
-        data = by_intent[invoice.payment_intent_id]
-        refunded, flagged = data.get("amount_refunded") or 0, invoice.payment_intent_id in disputed
-        if (invoice.amount_refunded, invoice.disputed) != (refunded, flagged):
-            invoice.amount_refunded, invoice.disputed = refunded, flagged
-            invoice.save(update_fields=["amount_refunded", "disputed"])
+        refunded = by_intent[invoice.payment_intent_id].get("amount_refunded") or 0
+        if invoice.amount_refunded != refunded:
+            invoice.amount_refunded = refunded
+            invoice.save(update_fields=["amount_refunded"])
+
+
+def _copy_disputes(account: BillingAccount, *, changed_since: datetime | None) -> None:
+    """A dispute comes weeks after its charge, which does not change with it."""
+    paid = account.organization.invoices.exclude(payment_intent_id="")
+    by_intent = {invoice.payment_intent_id: invoice for invoice in paid}
+    statuses = mirror.dispute_statuses(by_intent, changed_since=changed_since)
+    for intent, status in statuses.items():
+        invoice = by_intent[intent]
+        if invoice.dispute_status == status:
+            continue
+        invoice.dispute_status = status
+        invoice.disputed = status not in mirror.HARMLESS_DISPUTES
+        invoice.save(update_fields=["dispute_status", "disputed"])
+        if invoice.disputed:
+            logger.error("alert.payment_disputed", invoice=invoice.stripe_id, status=status)
 
 
 def _copy_payment_methods(account: BillingAccount, customer: Json, found: Iterable[Json]) -> None:
@@ -259,6 +314,10 @@ def schedule_fields(data: Json) -> Json:
         "at": starts.isoformat(),
         "price": reference(item["price"]),
         "quantity": item.get("quantity") or 1,
+        "items": [
+            {"price": reference(one["price"]), "quantity": one.get("quantity") or 0}
+            for one in phase["items"]
+        ],
     }
 
 
@@ -278,7 +337,7 @@ def invoice_fields(data: Json) -> Json:
     transitions = data.get("status_transitions") or {}
     parent = (data.get("parent") or {}).get("subscription_details") or {}
     lines = (data.get("lines") or {}).get("data", [])
-    service = [line["period"] for line in lines if line.get("period")]
+    service = _service_periods(data, lines)
     return {
         "stripe_id": data["id"],
         "customer_id": reference(data.get("customer")),
@@ -309,6 +368,15 @@ def invoice_fields(data: Json) -> Json:
     }
 
 
+def _service_periods(data: Json, lines: list[Json]) -> list[Json]:
+    """A renewal covers what is paid in advance; usage of the period that is over comes with it."""
+    periods = [line["period"] for line in lines if line.get("period")]
+    if data.get("billing_reason") != "subscription_cycle":
+        return periods
+    ahead = [period for period in periods if period["start"] >= (data.get("period_end") or 0)]
+    return ahead or periods
+
+
 def _line(line: Json) -> Json:
     return {
         "description": (line.get("description") or "")[:200],
@@ -334,6 +402,7 @@ def payment_method_fields(data: Json) -> Json:
         "last4": details.get("last4") or "",
         "exp_month": details.get("exp_month"),
         "exp_year": details.get("exp_year"),
+        "card_mark": marks.of("card", details.get("fingerprint") or ""),
     }
 
 

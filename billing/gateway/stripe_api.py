@@ -4,8 +4,9 @@ Idempotency keys are remembered by Stripe for 24 hours, so callers put the ident
 into them and read before they write again later (B16, B17).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any, cast
 
@@ -13,7 +14,7 @@ import stripe
 import structlog
 from django.conf import settings
 
-from billing.catalog.shop import PriceDraft, ProductDraft, ShopPrice, ShopProduct
+from billing.catalog.shop import PriceDraft, ProductDraft, ShopMeter, ShopPrice, ShopProduct
 from billing.exceptions import BillingError, NotConfigured, StripeRefused, StripeUnavailable
 
 logger = structlog.get_logger(__name__)
@@ -145,7 +146,9 @@ def update_customer(customer_id: str, params: Mapping[str, Any]) -> Json:
         return _json(client().v1.customers.update(customer_id, cast(Any, params)))
 
 
-def find_customer(organization_id: str, *, since: int, on_clock: bool) -> Json | None:
+def find_customer(
+    organization_id: str, *, since: int, on_clock: bool, not_in: Container[str] = ()
+) -> Json | None:
     """The customer that carries our organization id, when its idempotency key is of no use (B16).
 
     `since` in epoch seconds. Stripe lists customers on a test clock only under that clock's id; our
@@ -158,7 +161,8 @@ def find_customer(organization_id: str, *, since: int, on_clock: bool) -> Json |
         for chosen in filters:
             params: Any = {"limit": 100, "created": {"gte": since}, **chosen}
             for customer in map(_json, client().v1.customers.list(params).auto_paging_iter()):
-                if (customer["metadata"] or {}).get("organization") == organization_id:
+                named = (customer["metadata"] or {}).get("organization")
+                if named == organization_id and customer["id"] not in not_in:
                     return customer
     return None
 
@@ -241,6 +245,36 @@ def undelivered_events(*, since: int) -> Iterator[Json]:
             yield event.to_dict(for_json=True)
 
 
+def fetch_disputes(charge_id: str) -> list[stripe.Dispute]:
+    with translated("disputes.list"):
+        page = client().v1.disputes.list({"charge": charge_id, "limit": 100})
+        return list(page.auto_paging_iter())
+
+
+def payment_status(payment_intent_id: str) -> str:
+    """Stripe's word for how far a payment is; `requires_action` waits for the payer."""
+    with translated("payment_intents.retrieve"):
+        return client().v1.payment_intents.retrieve(payment_intent_id).status
+
+
+def refund(payment_intent_id: str, *, amount: int, reason: str, key: str) -> str:
+    """Gives money back to where it came from; empty where it had gone back already."""
+    params: Any = {"payment_intent": payment_intent_id, "amount": amount, "reason": reason}
+    with translated("refunds.create"):
+        try:
+            return client().v1.refunds.create(params, {"idempotency_key": key}).id
+        except stripe.InvalidRequestError as error:
+            if error.code == "charge_already_refunded":
+                return ""
+            raise
+
+
+def void_invoice(invoice_id: str, *, key: str) -> None:
+    """An open invoice that nobody owes any more."""
+    with translated("invoices.void_invoice"):
+        client().v1.invoices.void_invoice(invoice_id, {}, {"idempotency_key": key})
+
+
 def cancel_subscription(subscription_id: str, *, key: str) -> None:
     """Ends it now, without proration: used for duplicates and closed organizations."""
     with translated("subscriptions.cancel"):
@@ -256,6 +290,12 @@ def preview_invoice(params: Mapping[str, Any]) -> Json:
     """The invoice that Stripe would write: the only source of a price shown before an act (D12)."""
     with translated("invoices.create_preview"):
         return _json(client().v1.invoices.create_preview(cast(Any, params)))
+
+
+def create_subscription(params: Mapping[str, Any], *, key: str) -> Json:
+    """Without Checkout, for what was agreed by contract and is paid by invoice."""
+    with translated("subscriptions.create"):
+        return _json(client().v1.subscriptions.create(cast(Any, params), {"idempotency_key": key}))
 
 
 def update_subscription(subscription_id: str, params: Mapping[str, Any], *, key: str) -> Json:
@@ -353,6 +393,17 @@ def create_portal_session(params: Mapping[str, Any]) -> str:
         return client().v1.billing_portal.sessions.create(cast(Any, params)).url
 
 
+def portal_configuration(features: Json, *, digest: str) -> str:
+    """The portal's configuration with these features; `digest` names them, so that it is one."""
+    with translated("billing_portal.configurations"):
+        configurations = client().v1.billing_portal.configurations
+        for found in configurations.list({"active": True, "limit": 100}).auto_paging_iter():
+            if (found.metadata or {}).get("ledgerline") == digest:
+                return found.id
+        params: Any = {"features": features, "metadata": {"ledgerline": digest}}
+        return configurations.create(params).id
+
+
 # --- Products and prices --------------------------------------------------------------------
 
 
@@ -403,8 +454,8 @@ def create_price(draft: PriceDraft) -> ShopPrice:
     params: Any = {
         "product": draft.product,
         "currency": draft.currency,
-        "unit_amount": draft.unit_amount,
-        "recurring": {"interval": draft.interval},
+        **_amount(draft),
+        **_recurring(draft),
         "lookup_key": draft.lookup_key,
         "transfer_lookup_key": True,
         "tax_behavior": draft.tax_behavior,
@@ -412,6 +463,20 @@ def create_price(draft: PriceDraft) -> ShopPrice:
     }
     with translated("prices.create"):
         return _shop_price(client().v1.prices.create(params))
+
+
+def _amount(draft: PriceDraft) -> Json:
+    exact = Decimal(draft.unit_amount)
+    if exact == exact.to_integral_value():
+        return {"unit_amount": int(exact)}
+    return {"unit_amount_decimal": exact.normalize()}
+
+
+def _recurring(draft: PriceDraft) -> Json:
+    if draft.interval is None:
+        return {}
+    metered = {"usage_type": "metered", "meter": draft.meter} if draft.meter else {}
+    return {"recurring": {"interval": draft.interval, **metered}}
 
 
 def restore_price(price_id: str, *, lookup_key: str) -> ShopPrice:
@@ -453,6 +518,7 @@ def _shop_product(product: stripe.Product) -> ShopProduct:
 def _shop_price(price: stripe.Price) -> ShopPrice:
     found = price.to_dict()
     recurring = found.get("recurring") or {}
+    exact = found.get("unit_amount_decimal")
     return ShopPrice(
         id=found["id"],
         product=found["product"],
@@ -462,4 +528,66 @@ def _shop_price(price: stripe.Price) -> ShopPrice:
         lookup_key=found.get("lookup_key"),
         active=found["active"],
         livemode=found["livemode"],
+        unit_amount_decimal=None if exact is None else Decimal(str(exact)),
+        meter=recurring.get("meter"),
     )
+
+
+# --- Meters -----------------------------------------------------------------------------------
+
+
+def list_meters() -> list[ShopMeter]:
+    with translated("meters.list"):
+        page = client().v1.billing.meters.list({"limit": 100})
+        return [_shop_meter(meter) for meter in page.auto_paging_iter()]
+
+
+def create_meter(*, event_name: str, name: str) -> ShopMeter:
+    """Adds up the values of its events, each of which names its customer."""
+    params: Any = {
+        "event_name": event_name,
+        "display_name": name,
+        "default_aggregation": {"formula": "sum"},
+        "customer_mapping": {"type": "by_id", "event_payload_key": "stripe_customer_id"},
+        "value_settings": {"event_payload_key": "value"},
+    }
+    with translated("meters.create"):
+        return _shop_meter(client().v1.billing.meters.create(params))
+
+
+def restore_meter(meter_id: str) -> ShopMeter:
+    with translated("meters.reactivate"):
+        return _shop_meter(client().v1.billing.meters.reactivate(meter_id))
+
+
+def create_meter_event(params: Mapping[str, Any]) -> bool:
+    """False when Stripe has an event of this identifier already.
+
+    The SDK's own idempotency key, not the identifier: Stripe would replay a stored 500 for a day.
+    """
+    with translated("meter_events.create"):
+        try:
+            client().v1.billing.meter_events.create(cast(Any, params))
+        except stripe.InvalidRequestError as error:
+            if _is_known_event(error):
+                return False
+            raise
+    return True
+
+
+def _is_known_event(error: stripe.InvalidRequestError) -> bool:
+    said = (error.user_message or "").lower()
+    return error.code == "duplicate_meter_event" or "already exists with identifier" in said
+
+
+def sum_of_meter(meter_id: str, *, customer: str, start: int, end: int) -> Decimal:
+    """What Stripe has counted between two whole minutes, in epoch seconds; it may lag behind."""
+    params: Any = {"customer": customer, "start_time": start, "end_time": end, "limit": 100}
+    with translated("meters.event_summaries.list"):
+        page = client().v1.billing.meters.event_summaries.list(meter_id, params)
+        sums = [Decimal(str(one.aggregated_value)) for one in page.auto_paging_iter()]
+    return sum(sums, Decimal(0))
+
+
+def _shop_meter(meter: Any) -> ShopMeter:
+    return ShopMeter(id=meter.id, event_name=meter.event_name, active=meter.status == "active")

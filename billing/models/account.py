@@ -13,7 +13,12 @@ class BillingAccountQuerySet(models.QuerySet["BillingAccount"]):
         return self.filter(stripe_customer_id=customer_id)
 
     def without_customer(self) -> Self:
-        return self.filter(stripe_customer_id=None, organization__closed_at=None)
+        """Those that need one made. Who gave theirs away gets another when they buy again."""
+        return self.filter(
+            stripe_customer_id=None,
+            organization__closed_at=None,
+            organization__customers_given=None,
+        )
 
 
 class BillingAccount(models.Model):
@@ -32,6 +37,12 @@ class BillingAccount(models.Model):
     # Set when the customer was deleted at Stripe: a tombstone, so that nothing re-entitles it.
     customer_deleted_at = models.DateTimeField(null=True, blank=True)
     synced_at = models.DateTimeField(null=True, blank=True)
+    # When a sweep last turned to it, successful or not: the sweeps' cursor.
+    swept_at = models.DateTimeField(null=True, blank=True)
+    # When an owner last asked for a sync by hand.
+    sync_asked_at = models.DateTimeField(null=True, blank=True)
+    # When name, billing address or language changed here, until Stripe knows of it.
+    details_changed_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(db_default=Now())
 
     objects: ClassVar = BillingAccountQuerySet.as_manager()

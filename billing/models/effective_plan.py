@@ -3,11 +3,12 @@
 from typing import ClassVar, Self
 
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Coalesce, Now
 from django.utils.translation import gettext_lazy as _
 
 from billing.models.plan import SubscriptionPlan
+from billing.models.subscription import Subscription
 from orgs.models import Organization
 
 
@@ -53,6 +54,8 @@ class Verdict(models.Model):
     valid_until = models.DateTimeField(null=True, blank=True)
     is_beta = models.BooleanField(default=False)
     reason = models.CharField(max_length=64)
+    # What add-on packs put on top of the plan's limits, by meter.
+    added = models.JSONField(default=dict)
     trace = models.JSONField(default=list)
 
     class Meta:
@@ -77,6 +80,11 @@ class EffectivePlanQuerySet(models.QuerySet["EffectivePlan"]):
 
     def downgraded_for_debt(self) -> Self:
         return self.filter(reason="payment_failed_downgrade")
+
+    def still_subscribed(self) -> Self:
+        """With a subscription that Stripe has not ended."""
+        own = Subscription.objects.standing().filter(organization=OuterRef("organization"))
+        return self.filter(Exists(own))
 
 
 class EffectivePlan(Verdict):

@@ -54,6 +54,8 @@ class Subscription(models.Model):
     discounts = models.JSONField(default=list)
     # What a schedule at Stripe makes of it next: {schedule, at, price, quantity}; else empty.
     scheduled = models.JSONField(default=dict)
+    # The invoice of a change that waits for its payment: nothing of it is given, or owed, yet.
+    pending_invoice_id = models.CharField(max_length=64, blank=True)
 
     objects: ClassVar = SubscriptionQuerySet.as_manager()
 
@@ -122,6 +124,12 @@ class Invoice(models.Model):
     hosted_url = models.URLField(max_length=1000, blank=True)
     pdf_url = models.URLField(max_length=1000, blank=True)
     disputed = models.BooleanField(default=False)
+    # Stripe's word for the gravest dispute about it; empty where nobody disputed.
+    dispute_status = models.CharField(max_length=32, blank=True)
+    # When staff settled a lost dispute: from then on it restricts nothing.
+    dispute_settled_at = models.DateTimeField(null=True, blank=True)
+    # The bank wants its customer to confirm the payment (3-D Secure).
+    needs_confirmation = models.BooleanField(default=False)
 
     objects: ClassVar = InvoiceQuerySet.as_manager()
 
@@ -150,6 +158,8 @@ class PaymentMethod(models.Model):
     last4 = models.CharField(max_length=8, blank=True)
     exp_month = models.PositiveSmallIntegerField(null=True)
     exp_year = models.PositiveSmallIntegerField(null=True)
+    # Stands for the card, whoever adds it; not its number and not Stripe's fingerprint of it.
+    card_mark = models.CharField(max_length=64, blank=True)
     is_default = models.BooleanField(default=False)
 
     def __str__(self) -> str:

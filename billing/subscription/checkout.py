@@ -33,7 +33,7 @@ from billing.exceptions import (
 from billing.gateway import locks, stripe_api
 from billing.gateway.webhooks import processing
 from billing.models import BillingAccount, CheckoutIntent, PlanPrice, Source, SubscriptionPlan
-from billing.subscription import customers
+from billing.subscription import audience, customers, items, trial_rules
 from orgs import audit
 from orgs.exceptions import Unprocessable
 from orgs.models import Organization, User
@@ -73,10 +73,11 @@ class Settled:
 def start(organization: Organization, person: User, order: Order) -> CheckoutIntent:
     """An open Checkout session for this order: the same one for the same wish (B1, B2).
 
-    Raises UnknownPlan, ContractOnly, Unprocessable (seats), AlreadySubscribed, CurrencyFixed,
-    OrderReplaced, NotConfigured, StripeUnavailable; after the last a retry finds the same session.
+    Raises UnknownPlan, ContractOnly, Unprocessable (seats), PlanNotForYou, AlreadySubscribed,
+    CurrencyFixed, OrderReplaced, NotConfigured, StripeUnavailable; after the last a retry finds the same session.
     """
     price, seats = quote(order)
+    audience.check(organization, order.plan_key)
     account = customers.ensure(organization)
     if account.stripe_customer_id is None:
         raise NotConfigured(_("Payments are not set up on this installation."))
@@ -87,8 +88,11 @@ def start(organization: Organization, person: User, order: Order) -> CheckoutInt
     return _with_session(intent, account)
 
 
-def quote(order: Order) -> tuple[PlanPrice, int]:
-    """Maps plan, interval and currency to our price row, and checks the seats (B11)."""
+def quote(order: Order, *, by_contract: bool = False) -> tuple[PlanPrice, int]:
+    """Maps plan, interval and currency to our price row, and checks the seats (B11).
+
+    `by_contract` where the catalogue opens a plan that is otherwise sold by people.
+    """
     plan = (
         SubscriptionPlan.objects.of_catalog(catalog.current().key)
         .with_key(order.plan_key)
@@ -99,7 +103,7 @@ def quote(order: Order) -> tuple[PlanPrice, int]:
         raise UnknownPlan(
             _("There is no plan “%(plan)s” to buy.") % {"plan": order.plan_key}, field="tier"
         )
-    if plan.kind == SubscriptionPlan.Kind.CONTRACT:
+    if plan.kind == SubscriptionPlan.Kind.CONTRACT and not by_contract:
         contact = str(catalog.current().contacts.sales)
         raise ContractOnly(
             _("%(plan)s is agreed by contract. Write to %(contact)s.")
@@ -246,7 +250,10 @@ def _session_params(intent: CheckoutIntent, account: BillingAccount) -> dict[str
         "mode": "subscription",
         "customer": account.stripe_customer_id,
         "client_reference_id": str(organization.pk),
-        "line_items": [{"price": intent.price.stripe_price_id, "quantity": intent.seats}],
+        "line_items": [
+            {"price": intent.price.stripe_price_id, "quantity": intent.seats},
+            *items.at_checkout(intent.price),
+        ],
         "success_url": home + "?session_id={CHECKOUT_SESSION_ID}",
         "cancel_url": page + "?checkout=cancelled",
         "billing_address_collection": current.checkout.billing_address,
@@ -257,6 +264,24 @@ def _session_params(intent: CheckoutIntent, account: BillingAccount) -> dict[str
         "locale": organization.language,
         "metadata": metadata,
         "subscription_data": {"metadata": metadata},
+    } | _trial_params(intent, metadata)
+
+
+def _trial_params(intent: CheckoutIntent, metadata: dict[str, str]) -> dict[str, Any]:
+    """Where the catalogue lets Stripe run the trial, and this person may still have one."""
+    person = intent.person
+    plan_key = intent.price.plan.key
+    trial = trial_rules.of_stripe(intent.organization, person, plan_key) if person else None
+    if trial is None:
+        return {}
+    ending = {"missing_payment_method": trial.without_card}
+    return {
+        "payment_method_collection": "always" if trial.card else "if_required",
+        "subscription_data": {
+            "metadata": metadata,
+            "trial_period_days": trial.days,
+            "trial_settings": {"end_behavior": ending},
+        },
     }
 
 
@@ -286,13 +311,14 @@ def settle(organization: Organization, session_id: str) -> Settled | None:
     The return page and the webhook may run at once: both resync the customer under one lock (B5).
     """
     intent = (
-        organization.checkout_intents.select_related("price__plan", "organization")
+        CheckoutIntent.objects.of(organization)
+        .select_related("price__plan", "organization")
         .filter(session_id=session_id)
         .first()
     )
     if intent is None:
         return None
-    if intent.state == CheckoutIntent.State.COMPLETED and _is_on(organization, intent):
+    if intent.state == CheckoutIntent.State.COMPLETED and _is_on(intent.organization, intent):
         return Settled(state="active", plan=intent.price.plan)
     try:
         session = stripe_api.retrieve_checkout_session(session_id)

@@ -5,12 +5,19 @@ from typing import Any
 
 from django.dispatch import receiver
 
+from billing import catalog
 from billing.messages import mails
 from billing.models import BillingAccount, CheckoutIntent, InboxEvent, Invoice
-from billing.signals import duplicates_found, events_applied, subscription_orphaned
-from billing.subscription import checkout
-from orgs.models import Organization
-from orgs.signals import organization_closed
+from billing.signals import (
+    duplicates_found,
+    events_applied,
+    refund_due,
+    subscription_orphaned,
+    trial_repeated,
+)
+from billing.subscription import checkout, endings, transfer, trial_rules
+from orgs.models import Organization, User
+from orgs.signals import organization_closed, organization_created
 
 _CHECKOUT_ENDS = {
     "checkout.session.completed": CheckoutIntent.State.COMPLETED,
@@ -27,8 +34,19 @@ def on_events_applied(
         stripe_customer_id=customer_id
     )
     _close_intents(account.organization, events)
+    if trial_rules.note_stripe_trials(account.organization):
+        trial_repeated.send(Organization, organization=account.organization)
     _announce_invoices(account.organization, events)
     _end_what_must_not_live(account.organization)
+
+
+@receiver(organization_created)
+def on_organization_created(
+    sender: object, organization: Organization, actor: User, **kwargs: Any
+) -> None:
+    moves = catalog.current().organizations.founder_customer_moves
+    if moves and organization.kind == Organization.Kind.TEAM:
+        transfer.to_founded(organization, actor)
 
 
 @receiver(organization_closed)
@@ -80,3 +98,5 @@ def _end_what_must_not_live(organization: Organization) -> None:
             subscription_orphaned.send(Organization, organization=organization)
     elif organization.subscriptions.standing().count() > 1:
         duplicates_found.send(Organization, organization=organization)
+    if endings.owes_money(organization) or endings.is_paid_back(organization):
+        refund_due.send(Organization, organization=organization)

@@ -115,6 +115,7 @@ RULES: dict[str, Rule] = {
     "api/v1/billing/keep": owners_call(409),
     "api/v1/billing/promo": owners_call(409, body={"code": "LAUNCH20"}),
     "api/v1/billing/trial": owners_call(200, body={"tier": "pro"}),
+    "api/v1/billing/sync": owners_call(409, when_locked=True),
     "api/v1/billing/portal": Rule(
         who=Who.CALLER, answers={"POST": 200}, writes=May.BILLING_MANAGE, stripe=True
     ),
@@ -183,6 +184,7 @@ RULES: dict[str, Rule] = {
     # An organization's money. Everything that leads to paying stays open while locked.
     "o/<slug:slug>/settings/billing/": page(May.BILLING_VIEW),
     "o/<slug:slug>/settings/billing/plans/": page(May.BILLING_VIEW),
+    "o/<slug:slug>/settings/pricing/": page(May.BILLING_VIEW),
     "o/<slug:slug>/settings/billing/invoices.csv": page(May.BILLING_VIEW),
     "o/<slug:slug>/settings/billing/checkout/": act(
         May.BILLING_MANAGE, 303, body=ORDER, stripe=True, when_locked=True
@@ -209,6 +211,10 @@ RULES: dict[str, Rule] = {
         May.ORGANIZATION_VIEW, 303, when_locked=True
     ),
     "o/<slug:slug>/settings/billing/portal/": act(
+        May.BILLING_MANAGE, 303, stripe=True, when_locked=True
+    ),
+    "o/<slug:slug>/settings/billing/email/": act(May.BILLING_MANAGE, 303, when_locked=True),
+    "o/<slug:slug>/settings/billing/sync/": act(
         May.BILLING_MANAGE, 303, stripe=True, when_locked=True
     ),
     "o/<slug:slug>/settings/billing/return/": page(

@@ -20,7 +20,8 @@ from djstripe.models import Event
 from billing.entitlement import store
 from billing.exceptions import NotConfigured, StripeUnavailable
 from billing.gateway import breaker, locks, mirror, own_rows, stripe_api
-from billing.models import BillingAccount, InboxEvent, Invoice
+from billing.insight import drift
+from billing.models import BillingAccount, CustomerTransfer, InboxEvent, Invoice
 from billing.redaction import redact
 from billing.signals import events_applied, events_arrived, invoices_copied
 
@@ -248,6 +249,7 @@ def _hold_unknown(rows: Iterable[InboxEvent]) -> None:
         given_up = row.attempts + 1 >= _UNKNOWN_CUSTOMER_ATTEMPTS
         if given_up:
             logger.warning("stripe.customer_unknown", event_id=row.event_id)
+            drift.stranger(row)
         state = InboxEvent.State.IGNORED if given_up else InboxEvent.State.WAITING
         _count_attempt(row, state=state, note="no organization has this customer")
 
@@ -256,7 +258,7 @@ def _is_misdirected(row: InboxEvent, account: BillingAccount) -> bool:
     """The object says that it is another organization's: somebody must look at it (A21)."""
     metadata = row.payload["data"]["object"].get("metadata")
     named = metadata.get("organization") if isinstance(metadata, dict) else None
-    if not named or named == str(account.organization_id):
+    if not named or named == str(account.organization_id) or _came_from(row, named):
         return False
     logger.error("alert.stripe_event_misdirected", event_id=row.event_id, named=named)
     _count_attempt(
@@ -265,6 +267,12 @@ def _is_misdirected(row: InboxEvent, account: BillingAccount) -> bool:
         note="quarantined: its metadata names another organization",
     )
     return True
+
+
+def _came_from(row: InboxEvent, named: object) -> bool:
+    """A customer that changed hands: an event made before that names whom it left."""
+    given = CustomerTransfer.objects.of_customer(row.customer_id)
+    return str(named) in {str(source) for source in given.values_list("source_id", flat=True)}
 
 
 def _retry_later(row: InboxEvent, error: Exception) -> None:

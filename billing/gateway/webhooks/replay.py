@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from billing.exceptions import BillingError
-from billing.gateway.webhooks import processing
+from billing.gateway.webhooks import comparing
 from billing.models import BillingAccount, InboxEvent, OutboxMessage
 from billing.signals import events_arrived
 from orgs import audit
@@ -69,7 +69,7 @@ def _wait_again(rows: list[InboxEvent]) -> None:
 
 def _sync(account: BillingAccount, *, cause: str) -> bool:
     try:
-        return processing.resync(account, cause=cause)
+        return comparing.resync(account, cause=cause) is not None
     except BillingError:
         return False
 
