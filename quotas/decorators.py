@@ -12,8 +12,10 @@ from django.utils.translation import gettext as _
 from billing import catalog
 from billing.entitlement.store import current
 from orgs.models import Organization
-from quotas.engine import enforcement
+from quotas.engine import enforcement, modes, observing
+from quotas.engine.decisions import Reason
 from quotas.exceptions import FeatureUnavailable
+from quotas.models import Enforcement
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponse]
@@ -31,14 +33,30 @@ def has_feature(organization: Organization, feature: str) -> bool:
 
 
 def require_feature(organization: Organization, feature: str) -> None:
-    """Raises FeatureUnavailable, which pages and API turn into 403."""
-    if not has_feature(organization, feature):
+    """Raises FeatureUnavailable, which pages and API turn into 403.
+
+    Observe mode writes it down instead; what is only planned nobody gets in any mode.
+    """
+    if has_feature(organization, feature):
+        return
+    planned = _is_planned(feature)
+    mode = modes.of(organization, feature)
+    if mode == Enforcement.OBSERVE and not planned:
+        observing.note(
+            organization.pk, observing.Source.FEATURE, feature, Reason.FEATURE_UNAVAILABLE
+        )
+    if mode == Enforcement.ENFORCE or planned:
         known = catalog.current().features.get(feature)
         name = feature if known is None else str(known.name)
         raise FeatureUnavailable(
             _("The plan of this organization does not include “%(feature)s”.") % {"feature": name},
             feature=feature,
         )
+
+
+def _is_planned(feature: str) -> bool:
+    known = catalog.current().features.get(feature)
+    return known is None or known.state != "available"
 
 
 def requires_feature(feature: str) -> Callable[[View[P]], View[P]]:

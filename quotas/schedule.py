@@ -8,5 +8,7 @@ SCHEDULE: Final[dict[str, dict[str, Any]]] = {
     "expire-holds": {"task": "quotas.tasks.expire_holds", "schedule": 60.0},
     # A missed month is caught by the DEFAULT partition; an hour leaves two months to notice.
     "keep-partitions": {"task": "quotas.tasks.keep_partitions", "schedule": 3600.0},
+    # A switch of enforcement settles at once; this finishes what was interrupted.
+    "settle-enforcement": {"task": "quotas.tasks.settle_enforcement", "schedule": 60.0},
     "roll-up-usage": {"task": "quotas.tasks.roll_up_usage", "schedule": 20.0},
 }

@@ -4,6 +4,7 @@ import structlog
 from celery import shared_task
 from django.conf import settings
 
+from quotas import enforcement_modes
 from quotas.engine import holds, partitions
 from quotas.reaction import alerts
 from quotas.reading import rollups
@@ -23,6 +24,24 @@ def roll_up_usage() -> None:
     if stale > _STALE_SECONDS:
         logger.error("alert.usage_stale", usage_staleness_seconds=stale)
     alerts.look(moved)
+
+
+@shared_task(soft_time_limit=540, time_limit=570)
+def settle_enforcement() -> None:
+    """After a switch, and every minute for what was interrupted."""
+    done = enforcement_modes.settle()
+    if done:
+        logger.info("enforcement.settled", organizations=done)
+
+
+def settle_soon() -> None:
+    """The beat does it where the broker is away."""
+    if not enforcement_modes.unsettled().exists():
+        return
+    try:
+        settle_enforcement.apply_async(retry=False)
+    except Exception as error:  # noqa: BLE001  kombu raises the transport's own kinds
+        logger.warning("celery.broker_unavailable", error=type(error).__name__)
 
 
 @shared_task(soft_time_limit=50)

@@ -15,7 +15,7 @@ from psycopg import errors
 
 from orgs.exceptions import DomainError, OrganizationNotFound
 from orgs.models import Organization
-from quotas.engine import asking, counters, ledger, limits, members, refresh, writer
+from quotas.engine import asking, counters, ledger, limits, members, observing, refresh, writer
 from quotas.engine.answers import REDERIVE, decisions_of
 from quotas.engine.asking import Details
 from quotas.engine.counters import Place
@@ -247,7 +247,16 @@ def checked(organization: UUID, line: Line) -> Decision:
 
 def authorized(organization: UUID, line: Line) -> Decision:
     asking.check_line(asking.CHECK, line)
-    return decide(_read((organization, line.meter, line.member)), organization, line)
+    decision = decide(_read((organization, line.meter, line.member)), organization, line)
+    if decision.allowed and decision.reason is not None:
+        observing.note(
+            organization,
+            observing.Source.AUTHORIZE,
+            line.meter,
+            decision.reason,
+            amount=line.amount,
+        )
+    return decision
 
 
 def reading_of(organization: UUID, meter: str, member: str = "") -> Reading:

@@ -19,7 +19,7 @@ from billing.entitlement.store import current
 from billing.models import EffectivePlan, Grant, Invoice, PlanLimit
 from orgs.exceptions import OrganizationNotFound
 from orgs.models import Organization
-from quotas.engine import counters
+from quotas.engine import counters, modes
 from quotas.engine.meters import period_rule
 from quotas.engine.periods import is_anchored, period_at
 from quotas.exceptions import NothingOnSale
@@ -56,6 +56,7 @@ class _Terms:
     former: dict[str, UsageLimit]
     credited: frozenset[str]
     paid_until: datetime | None
+    modes: modes.Modes
 
 
 def refresh(organization_id: UUID) -> None:
@@ -147,6 +148,7 @@ def _gather(organization: Organization, effective: EffectivePlan) -> _Terms:
             )
         ),
         paid_until=_paid_until(organization, effective),
+        modes=modes.load(organization),
     )
 
 
@@ -187,7 +189,7 @@ def _limit(terms: _Terms, key: str, meter: Meter) -> UsageLimit:
         paid_until=terms.paid_until if rule == PeriodRule.PAID else None,
         period_start=period.start,
         period_end=period.end,
-        enforcement=policy.meters.get(key, policy.default),
+        enforcement=terms.modes.of(key),
         has_credits=key in terms.credited,
         derived_at=terms.at,
     )

@@ -21,10 +21,16 @@ class Seats:
     limit: int | None
     bought: int
     enforced: bool = True
+    observed: bool = False
 
     @property
     def is_full(self) -> bool:
         return self.enforced and self.limit is not None and self.used >= self.limit
+
+    @property
+    def would_be_full(self) -> bool:
+        """Observe mode lets another one in, and writes it down."""
+        return self.observed and self.limit is not None and self.used >= self.limit
 
     @property
     def beyond(self) -> int:
@@ -63,5 +69,10 @@ def _seats(organization: Organization, effective: EffectivePlan | None) -> Seats
     limit = UsageLimit.objects.filter(organization=organization, meter=METER).first()
     if effective is None or limit is None:
         return Seats(used=used, limit=None, bought=used)
-    enforced = limit.enforcement == Enforcement.ENFORCE
-    return Seats(used=used, limit=limit.amount, bought=effective.seats, enforced=enforced)
+    return Seats(
+        used=used,
+        limit=limit.amount,
+        bought=effective.seats,
+        enforced=limit.hard and limit.enforcement == Enforcement.ENFORCE,
+        observed=limit.hard and limit.enforcement == Enforcement.OBSERVE,
+    )

@@ -3,6 +3,7 @@ from quotas.models.control import Alert, AlertSetting, UsageControl
 from quotas.models.credit import Credit
 from quotas.models.event import UsageEvent, Verb
 from quotas.models.head import QuotaHead
+from quotas.models.lead import Lead
 from quotas.models.limit import (
     LARGEST_AMOUNT,
     Enforcement,
@@ -16,6 +17,7 @@ from quotas.models.limit import (
 from quotas.models.reservation import Reservation
 from quotas.models.rollup import Rollup, RollupMark
 from quotas.models.satellite import Satellite, ServiceToken
+from quotas.models.switch import EnforcementSwitch, Observation
 
 __all__ = [
     "LARGEST_AMOUNT",
@@ -24,8 +26,11 @@ __all__ = [
     "Balance",
     "Credit",
     "Enforcement",
+    "EnforcementSwitch",
     "Kind",
+    "Lead",
     "LimitAdjustment",
+    "Observation",
     "Overage",
     "PeriodRule",
     "QuotaHead",

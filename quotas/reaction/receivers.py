@@ -11,7 +11,8 @@ from billing.models import BillingAccount, EffectivePlan
 from billing.signals import entitlement_changed, invoices_copied
 from orgs.models import Organization
 from orgs.signals import member_adding, organization_closed
-from quotas.engine import limits, members
+from quotas.engine import limits, members, observing
+from quotas.engine.decisions import Reason
 from quotas.exceptions import QuotaExceeded
 from quotas.models import PeriodRule, QuotaHead, UsageLimit
 
@@ -57,6 +58,14 @@ def on_organization_closed(sender: Any, organization: Organization, **kwargs: An
 def on_member_adding(sender: Any, organization: Organization, **kwargs: Any) -> None:
     """Two people at the last seat: the head lock lets one of them count the other (C21)."""
     seats = members.lock_seats(organization)
+    if seats.would_be_full:
+        observing.note(
+            organization.pk,
+            observing.Source.SEAT,
+            members.METER,
+            Reason.QUOTA_EXCEEDED,
+            amount=1,
+        )
     if seats.is_full:
         raise QuotaExceeded(
             _("All %(limit)s seats of %(organization)s are taken. The owner can upgrade the plan.")

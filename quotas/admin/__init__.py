@@ -1,0 +1,5 @@
+"""Staff's views of usage and of what limits refuse."""
+
+from quotas.admin import enforcement, rows
+
+__all__ = ["enforcement", "rows"]
