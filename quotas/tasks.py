@@ -1,18 +1,33 @@
 """Celery's door: thin, short, safe to repeat. Periods are in `quotas/schedule.py`."""
 
+import time
+from typing import Any
+from uuid import UUID
+
 import structlog
 from celery import shared_task
 from django.conf import settings
+from django.db import transaction
+from django.dispatch import receiver
 
 from quotas import enforcement_modes
-from quotas.engine import holds, partitions
-from quotas.reaction import alerts
+from orgs.models import Organization
+from quotas.engine import holds, limits, partitions
+from quotas.notices import changes, delivery
+from quotas.reaction import alerts, overage, overage_delivery
 from quotas.reading import rollups
+from quotas.signals import notices_put
 
 logger = structlog.get_logger(__name__)
 
 # Charts promise to be a minute old (C45); five times that is somebody's business.
 _STALE_SECONDS = 300.0
+# After a failed publish the broker is left alone for a while; the sweeper repeats what was lost.
+_BROKER_REST_SECONDS = 10.0
+
+
+class _Broker:
+    rests_until = 0.0
 
 
 @shared_task(soft_time_limit=540, time_limit=570)
@@ -24,6 +39,7 @@ def roll_up_usage() -> None:
     if stale > _STALE_SECONDS:
         logger.error("alert.usage_stale", usage_staleness_seconds=stale)
     alerts.look(moved)
+    changes.look_at_all(moved)
 
 
 @shared_task(soft_time_limit=540, time_limit=570)
@@ -58,5 +74,51 @@ def keep_partitions() -> None:
     made = partitions.prepare()
     gone = partitions.drop_older_than(settings.USAGE_RETENTION_MONTHS)
     partitions.astray()
+    delivery.forget_old()
     if made or gone:
         logger.info("usage.partitions", made=made, gone=gone)
+
+
+@shared_task(soft_time_limit=540, time_limit=570)
+def report_overage() -> None:
+    """Every 30 s: units that are billed and not written down yet, then what waits for Stripe."""
+    made = overage.take_stock_of_all()
+    sent = overage_delivery.deliver_due()
+    if made or sent:
+        logger.info("usage.overage", written_down=made, reported=sent)
+
+
+@shared_task(soft_time_limit=110)
+def report_overage_of(organization_id: str) -> None:
+    """A renewal's invoice is a draft for an hour: the last units of its period go first."""
+    overage_delivery.settle(Organization.objects.get(pk=UUID(organization_id)))
+
+
+@shared_task
+def deliver_notices(endpoint_id: int) -> None:
+    """One endpoint's notices, one after the other; who comes second finds it leased and leaves."""
+    delivery.deliver(endpoint_id)
+
+
+@shared_task
+def sweep_notices() -> None:
+    """Every 20 s: limits that ended by time alone, and notices that were lost or are due again."""
+    limits.catch_up()
+    for endpoint_id in delivery.due():
+        deliver_notices.delay(endpoint_id)
+
+
+@receiver(notices_put)
+def _on_notices_put(sender: object, endpoints: list[int], **kwargs: Any) -> None:
+    transaction.on_commit(lambda: _publish(endpoints), robust=True)
+
+
+def _publish(endpoints: list[int]) -> None:
+    if time.monotonic() < _Broker.rests_until:
+        return
+    try:
+        for endpoint_id in endpoints:
+            deliver_notices.apply_async((endpoint_id,), retry=False)
+    except Exception as error:  # noqa: BLE001  kombu raises the transport's own kinds
+        _Broker.rests_until = time.monotonic() + _BROKER_REST_SECONDS
+        logger.warning("celery.broker_unavailable", error=type(error).__name__)

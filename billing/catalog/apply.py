@@ -10,8 +10,10 @@ from datetime import datetime
 from django.db import connection, transaction
 from django.utils import timezone
 
-from billing.catalog.comparison import Action, PlanState, PriceState, compare
+from billing.catalog.actions import Action
+from billing.catalog.comparison import PlanState, PriceState, compare
 from billing.catalog.diff import Difference, conflicts, differences
+from billing.catalog.publish_extras import ExtrasPublication
 from billing.catalog.schema import Catalog
 from billing.catalog.shop import PriceDraft, Shop, ShopPrice
 from billing.exceptions import BillingError
@@ -51,9 +53,13 @@ def apply(
         if found := conflicts(rows):
             raise CatalogConflict("; ".join(f"{row.plan}: {row.note}" for row in found))
         changed: set[int] = set()
+        extras = ExtrasPublication(catalog, shop, timezone.now())
         for state in states:
-            changed |= _Publication(catalog, shop, state, timezone.now()).publish()
-            on_plan(state.key)
+            if isinstance(state, PlanState):
+                changed |= _Publication(catalog, shop, state, timezone.now()).publish()
+                on_plan(state.key)
+            else:
+                extras.publish(state)
         if rows:
             _tell(catalog, rows, frozenset(changed), actor)
     return Applied(differences=tuple(rows), plans=frozenset(changed))

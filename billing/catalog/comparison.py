@@ -2,27 +2,17 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
-from billing.catalog import features
+from billing.catalog import extras, features
+from billing.catalog.actions import Action
+from billing.catalog.extras import ExtraState, MeterState
 from billing.catalog.schema import Catalog, Limit, Plan
 from billing.catalog.shop import ProductDraft, Shop, ShopPrice, ShopProduct
 from billing.models import PlanLimit, PlanPrice, SubscriptionPlan
 
 Terms = tuple[str, str]  # interval, currency
 _PERIOD_WORDS = {"month": "MONTHLY", "year": "YEARLY"}
-
-
-class Action(StrEnum):
-    KEEP = "keep"
-    CREATE = "create"
-    UPDATE = "update"
-    LINK = "link"  # same amount, another or a first price at Stripe
-    RESTORE = "restore"  # archived at Stripe, or without its lookup key
-    REPLACE = "replace"  # another amount: a new price, and with it a new version of the plan
-    ARCHIVE = "archive"
-    CONFLICT = "conflict"  # a person must decide; nothing is applied
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,15 +58,19 @@ class LimitState:
     action: Action
 
 
-def compare(catalog: Catalog, shop: Shop | None, environment: Mapping[str, str]) -> list[PlanState]:
-    """Reads the database and, with a shop, Stripe. Changes nothing."""
+State = PlanState | MeterState | ExtraState
+
+
+def compare(catalog: Catalog, shop: Shop | None, environment: Mapping[str, str]) -> list[State]:
+    """Plans, then what is sold beside them. Reads the database and, with a shop, Stripe."""
     stock = _Stock.of(catalog, shop)
     on_sale = {
         plan.key: plan
         for plan in SubscriptionPlan.objects.of_catalog(catalog.key).on_sale().with_terms()
     }
     keys = [*catalog.plans, *(key for key in on_sale if key not in catalog.plans)]
-    return [_plan_state(catalog, key, on_sale.get(key), stock, environment) for key in keys]
+    plans = [_plan_state(catalog, key, on_sale.get(key), stock, environment) for key in keys]
+    return [*plans, *extras.compare(catalog, shop, stock.by_id.values())]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,9 +2,12 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from typing import Any, Literal
 
-from billing.catalog.comparison import Action, LimitState, PlanState, PriceState
+from billing.catalog.actions import Action
+from billing.catalog.comparison import LimitState, PlanState, PriceState, State
+from billing.catalog.extras import ExtraState, MeterState
 from billing.catalog.shop import ShopPrice
 
 NOTHING = "-"
@@ -15,7 +18,7 @@ class Difference:
     """One thing on which the file, the database and Stripe disagree, and what applying does."""
 
     plan: str
-    subject: Literal["plan", "product", "price", "limit"]
+    subject: Literal["plan", "product", "price", "limit", "meter", "extra"]
     # The price's terms, the meter, or the changed fields.
     name: str
     file: str
@@ -33,13 +36,63 @@ class Difference:
         return f"{self.action} {self.plan} {self.subject} {self.name}: {values}{note}"
 
 
-def differences(states: Iterable[PlanState]) -> list[Difference]:
+def differences(states: Iterable[State]) -> list[Difference]:
     """Empty when applying would change nothing."""
-    return [row for state in states for row in _of_plan(state) if row.action is not Action.KEEP]
+    return [row for state in states for row in _of(state) if row.action is not Action.KEEP]
 
 
 def conflicts(rows: Iterable[Difference]) -> list[Difference]:
     return [row for row in rows if row.action is Action.CONFLICT]
+
+
+def _of(state: State) -> Iterator[Difference]:
+    if isinstance(state, PlanState):
+        yield from _of_plan(state)
+    elif isinstance(state, MeterState):
+        yield _of_meter(state)
+    else:
+        yield _of_extra(state)
+
+
+def _of_meter(state: MeterState) -> Difference:
+    return Difference(
+        plan=NOTHING,
+        subject="meter",
+        name=state.meter,
+        file=state.event_name,
+        database=state.row.stripe_id if state.row else NOTHING,
+        stripe=state.found.id if state.found else NOTHING,
+        action=state.action,
+    )
+
+
+def _of_extra(state: ExtraState) -> Difference:
+    kind, key, plan_key, interval, currency = state.identity
+    at_stripe = state.usable.unit_amount_decimal if state.usable else None
+    return Difference(
+        plan=plan_key or NOTHING,
+        subject="extra",
+        name=" ".join(part for part in (kind, key, interval, currency) if part),
+        file=_plain(state.wanted.unit_amount) if state.wanted else NOTHING,
+        database=_plain(state.row.unit_amount) if state.row else NOTHING,
+        stripe=NOTHING if at_stripe is None else _plain(at_stripe),
+        action=state.action,
+        note=_extra_note(state),
+    )
+
+
+def _extra_note(state: ExtraState) -> str:
+    match state.action:
+        case Action.REPLACE:
+            return "sold on new terms; subscribers keep theirs"
+        case Action.ARCHIVE:
+            return "no longer sold; subscribers keep it"
+        case _:
+            return ""
+
+
+def _plain(amount: Decimal) -> str:
+    return f"{amount.normalize():f}"
 
 
 def _of_plan(state: PlanState) -> Iterator[Difference]:

@@ -1,7 +1,8 @@
-"""What the catalogue needs of Stripe: products and prices. The gateway fills this port."""
+"""What the catalogue needs of Stripe: products, prices, meters. The gateway fills this port."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Protocol
 
 
@@ -41,14 +42,18 @@ class ShopProduct:
 
 @dataclass(frozen=True, kw_only=True)
 class PriceDraft:
-    """`lookup_key` is taken over from the price that had it before."""
+    """`lookup_key` is taken over from the price that had it before.
+
+    `interval` None is bought once; with a `meter` usage is billed after the period.
+    """
 
     product: str
     currency: str
-    unit_amount: int
-    interval: str
+    unit_amount: Decimal | int
+    interval: str | None
     lookup_key: str
     tax_behavior: str
+    meter: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -66,9 +71,21 @@ class ShopPrice:
     lookup_key: str | None
     active: bool
     livemode: bool
+    # Minor units with the decimals that a unit of usage may have.
+    unit_amount_decimal: Decimal | None = None
+    meter: str | None = None
 
     def sells(self, amount: int, currency: str, interval: str) -> bool:
         return (self.unit_amount, self.currency, self.interval) == (amount, currency, interval)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShopMeter:
+    """A Billing Meter as Stripe has it; the name of its events never changes."""
+
+    id: str
+    event_name: str
+    active: bool
 
 
 class Shop(Protocol):
@@ -91,3 +108,9 @@ class Shop(Protocol):
     def restore_price(self, price_id: str, *, lookup_key: str) -> ShopPrice: ...
 
     def archive_price(self, price_id: str) -> None: ...
+
+    def list_meters(self) -> list[ShopMeter]: ...
+
+    def create_meter(self, *, event_name: str, name: str) -> ShopMeter: ...
+
+    def restore_meter(self, meter_id: str) -> ShopMeter: ...

@@ -7,6 +7,7 @@ import structlog
 from django.db import transaction
 
 from billing import catalog
+from billing.entitlement import beta
 from billing.entitlement import facts as known
 from billing.entitlement.clock import database_now
 from billing.entitlement.resolution import Resolution, resolve
@@ -19,7 +20,7 @@ logger = structlog.get_logger(__name__)
 _COLUMNS: Final = (
     "plan_id", "source", "status", "access", "seats", "interval", "currency", "price_id",
     "subscription_id", "period_start", "period_end", "ends_at", "grace_ends_at", "valid_until",
-    "is_beta", "reason",
+    "is_beta", "reason", "added",
 )  # fmt: skip
 
 
@@ -46,6 +47,7 @@ def rederive(organization: Organization, *, cause: str) -> EffectivePlan:
         facts = known.gather(account)
         verdict = resolve(facts, known.policy(), now)
         _shout_about_unknown_prices(verdict, organization)
+        _shout_about_lost_beta(verdict)
         row, before = _load(organization)
         values = _values(verdict)
         seen = known.as_json(facts)
@@ -93,6 +95,8 @@ def lock_account(organization: Organization) -> BillingAccount:
 
 
 def _is_stale(row: EffectivePlan, organization: Organization) -> bool:
+    if beta.is_outdated(row):
+        return True
     if row.valid_until is None:
         return False
     frozen = (
@@ -151,3 +155,9 @@ def _shout_about_unknown_prices(verdict: Resolution, organization: Organization)
                 subscription=step.subject,
                 price=step.detail.get("price"),
             )
+
+
+def _shout_about_lost_beta(verdict: Resolution) -> None:
+    """It has billed, so nothing is unlocked; but payments no longer arrive as they should."""
+    if any(step.outcome == "closed_because_it_has_billed" for step in verdict.trace):
+        logger.error("alert.stripe_not_fully_configured", missing=list(beta.missing()))

@@ -1,5 +1,6 @@
 """Which plan applies now, from which source and why; and every change of that answer."""
 
+from datetime import datetime, timedelta
 from typing import ClassVar, Self
 
 from django.db import models
@@ -74,9 +75,13 @@ class EffectivePlanQuerySet(models.QuerySet["EffectivePlan"]):
         now = Coalesce("organization__billing_account__frozen_at", Now())
         return self.filter(valid_until__lte=now)
 
-    def with_a_deadline(self) -> Self:
-        """In grace, or on trial: what people are reminded of."""
-        return self.filter(Q(grace_ends_at__isnull=False) | Q(source=Source.TRIAL))
+    def with_a_deadline(self, *, within: timedelta) -> Self:
+        """In grace, or on trial, with little time left by each organization's own clock."""
+        now = Coalesce("organization__billing_account__frozen_at", Now())
+        last = Q(ends_at__lte=F("now") + within) & Q(source=Source.TRIAL)
+        stripes = Q(source=Source.STRIPE, status="trialing", period_end__lte=F("now") + within)
+        grace = Q(grace_ends_at__gt=F("now"))
+        return self.annotate(now=now).filter(grace | last | stripes)
 
     def downgraded_for_debt(self) -> Self:
         return self.filter(reason="payment_failed_downgrade")
@@ -101,6 +106,14 @@ class EffectivePlan(Verdict):
 
     def __str__(self) -> str:
         return f"{self.organization_id} on {self.plan_id} by {self.source}"
+
+    @property
+    def trial_ends_at(self) -> datetime | None:
+        """Of a trial, ours or Stripe's; None where nothing is tried."""
+        if self.source == Source.TRIAL:
+            return self.ends_at
+        tries = self.source == Source.STRIPE and self.status == "trialing"
+        return self.period_end if tries else None
 
 
 class EffectivePlanChange(Verdict):

@@ -59,7 +59,7 @@ def preview(organization: Organization) -> Leaving:
         ends_at=_ends_at(organization, held, policy),
         consequences=consequences.between(
             organization,
-            Terms(plan=held.price.plan, seats=held.seats),
+            consequences.terms_of(held),
             Terms(plan=falls_to, seats=1),
         ),
         asks_reason=policy.ask_reason,

@@ -17,7 +17,7 @@ from billing.exceptions import NothingToChange
 from billing.gateway import stripe_api
 from billing.gateway.stripe_api import Missing
 from billing.models import SubscriptionPlan
-from billing.subscription import holding, preview, quotes, wishes
+from billing.subscription import holding, items, preview, quotes, wishes
 from billing.subscription.holding import Holding
 from billing.subscription.quotes import Quote
 from billing.subscription.wishes import Target, Wish
@@ -176,10 +176,7 @@ def _schedule(held: Holding, target: Target, quote: Quote) -> None:
         **shared,
     }
     then = {
-        "items": [
-            {"price": target.price.stripe_price_id, "quantity": target.seats},
-            *(_phase_item(item) for item in held.other_items),
-        ],
+        "items": items.afterwards(held, target.price, target.seats, target.addons),
         "duration": {"interval": target.price.interval, "interval_count": 1},
         "proration_behavior": "none",
         **shared,

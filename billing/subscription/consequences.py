@@ -1,11 +1,13 @@
 """What another plan gives and takes: limits, features, and what will be over the new limits."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from billing import catalog, ports
 from billing.catalog.policies import OverLimit
 from billing.models import PlanLimit, SubscriptionPlan
+from billing.subscription import packs
+from billing.subscription.holding import Holding
 from orgs.models import Organization
 
 # What is held, and stays held, when the plan changes; a flow starts anew and a ceiling is no sum.
@@ -47,6 +49,13 @@ class Consequences:
 class Terms:
     plan: SubscriptionPlan
     seats: int
+    # What add-on packs put on top, by meter.
+    added: Mapping[str, int] = field(default_factory=dict)
+
+
+def terms_of(held: Holding) -> Terms:
+    paid = {key: item["quantity"] for key, (item, _extra) in held.packs.items()}
+    return Terms(plan=held.price.plan, seats=held.seats, added=packs.units(held, paid))
 
 
 def between(organization: Organization, before: Terms, after: Terms) -> Consequences:
@@ -70,12 +79,15 @@ def _meters() -> list[str]:
 
 def _amounts(terms: Terms) -> dict[str, int | None]:
     """A plan that does not name a meter gives nothing of it."""
-    return {limit.meter: _amount(limit, terms.seats) for limit in terms.plan.limits.all()}
+    return {limit.meter: _amount(limit, terms) for limit in terms.plan.limits.all()}
 
 
-def _amount(limit: PlanLimit, seats: int) -> int | None:
-    pooled = limit.per == PlanLimit.Per.SEAT and limit.amount is not None
-    return (limit.amount or 0) * seats if pooled else limit.amount
+def _amount(limit: PlanLimit, terms: Terms) -> int | None:
+    amount: int | None = limit.amount
+    if amount is None:
+        return None
+    each = terms.seats if limit.per == PlanLimit.Per.SEAT else 1
+    return amount * each + terms.added.get(limit.meter, 0)
 
 
 def _features(plan: SubscriptionPlan, *, without: SubscriptionPlan) -> Iterator[str]:

@@ -1,6 +1,8 @@
 """What an organization holds at Stripe now, and bringing it up to date after an act of ours."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 
 import structlog
@@ -11,7 +13,7 @@ from billing import catalog
 from billing.exceptions import BillingError, NotSubscribed
 from billing.gateway import locks
 from billing.gateway.webhooks import processing
-from billing.models import BillingAccount, PlanPrice, Subscription
+from billing.models import BillingAccount, ExtraPrice, PlanPrice, Subscription
 from orgs.models import Organization
 
 logger = structlog.get_logger(__name__)
@@ -21,11 +23,22 @@ _PATIENCE_SECONDS: Final = 5
 
 
 @dataclass(frozen=True, kw_only=True)
+class Coming:
+    """What a schedule at Stripe makes of the subscription at the end of its period."""
+
+    price: PlanPrice
+    seats: int
+    packs: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Holding:
-    """The one standing subscription and the price of ours that it pays, archived or not."""
+    """The one standing subscription and the prices of ours that it pays, archived or not."""
 
     subscription: Subscription
     price: PlanPrice
+    # Those beside the plan, by Stripe's price id.
+    extras: Mapping[str, ExtraPrice] = field(default_factory=dict)
 
     @property
     def plan_key(self) -> str:
@@ -40,10 +53,39 @@ class Holding:
         """Stripe's item that carries the plan."""
         return str(self._base()["id"])
 
-    @property
-    def other_items(self) -> list[dict[str, Any]]:
-        base = self._base()
-        return [item for item in self.subscription.items if item["id"] != base["id"]]
+    @cached_property
+    def metered(self) -> dict[str, tuple[dict[str, Any], ExtraPrice]]:
+        """By meter: the item of usage that is billed after the period, and its price."""
+        return self._of_kind(ExtraPrice.Kind.OVERAGE)
+
+    @cached_property
+    def packs(self) -> dict[str, tuple[dict[str, Any], ExtraPrice]]:
+        """By the key of the add-on: its item and its price."""
+        return self._of_kind(ExtraPrice.Kind.ADDON)
+
+    @cached_property
+    def coming(self) -> Coming | None:
+        scheduled = self.subscription.scheduled
+        if "at" not in scheduled:
+            return None
+        price = _sold_as(scheduled["price"])
+        if price is None:
+            return None
+        named = {item["price"]: item["quantity"] for item in scheduled.get("items", [])}
+        packs = ExtraPrice.objects.with_stripe_ids(named).of_kind(ExtraPrice.Kind.ADDON)
+        return Coming(
+            price=price,
+            seats=scheduled["quantity"],
+            packs={pack.key: named[pack.stripe_price_id] for pack in packs},
+        )
+
+    def _of_kind(self, kind: str) -> dict[str, tuple[dict[str, Any], ExtraPrice]]:
+        priced = [(item, self.extras.get(item["price"])) for item in self.subscription.items]
+        return {
+            extra.key: (item, extra)
+            for item, extra in priced
+            if extra is not None and extra.kind == kind
+        }
 
     def _base(self) -> dict[str, Any]:
         price = self.price.stripe_price_id
@@ -56,17 +98,23 @@ class Holding:
 def of(organization: Organization) -> Holding:
     """Raises NotSubscribed where nothing stands, or stands on a price of no plan of ours."""
     standing = organization.subscriptions.standing().order_by("created_at", "stripe_id").first()
-    price = _price_of(standing) if standing is not None else None
+    price = _sold_as(standing.price_id) if standing is not None else None
     if standing is None or price is None:
         raise NotSubscribed(
             _("This workspace has no subscription to change."), next_action="checkout"
         )
-    return Holding(subscription=standing, price=price)
+    named = [item["price"] for item in standing.items]
+    extras = ExtraPrice.objects.with_stripe_ids(named)
+    return Holding(
+        subscription=standing,
+        price=price,
+        extras={extra.stripe_price_id: extra for extra in extras},
+    )
 
 
-def _price_of(subscription: Subscription) -> PlanPrice | None:
+def _sold_as(stripe_price_id: str) -> PlanPrice | None:
     return (
-        PlanPrice.objects.with_stripe_id(subscription.price_id)
+        PlanPrice.objects.with_stripe_id(stripe_price_id)
         .filter(plan__catalog=catalog.current().key)
         .select_related("plan")
         .first()

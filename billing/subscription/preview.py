@@ -1,5 +1,6 @@
 """What a change would cost and change, asked of Stripe and computed by nobody else (D12)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -8,7 +9,15 @@ from billing.catalog.policies import Proration
 from billing.entitlement import clock
 from billing.gateway import stripe_api
 from billing.models import PlanPrice, SubscriptionPlan
-from billing.subscription import consequences, holding, quotes, receipts, wishes
+from billing.subscription import (
+    consequences,
+    holding,
+    items,
+    packs,
+    quotes,
+    receipts,
+    wishes,
+)
 from billing.subscription.consequences import Consequences, Terms
 from billing.subscription.holding import Holding
 from billing.subscription.receipts import Receipt
@@ -35,6 +44,7 @@ class Preview:
     plan: SubscriptionPlan
     price: PlanPrice
     seats: int
+    addons: Mapping[str, int]
     at_once: bool
     effective_at: datetime
     today: Receipt | None
@@ -60,14 +70,19 @@ def of_change(organization: Organization, wish: Wish) -> Preview:
         plan=target.price.plan,
         price=target.price,
         seats=target.seats,
+        addons=target.addons,
         at_once=target.at_once,
         effective_at=moment if target.at_once else _end_of_period(held, moment),
         today=receipts.read(_ask(held, target, quote.moment)) if charges else None,
         next_invoice=_next_invoice(held, target, quote.moment),
         consequences=consequences.between(
             organization,
-            Terms(plan=held.price.plan, seats=held.seats),
-            Terms(plan=target.price.plan, seats=target.seats),
+            consequences.terms_of(held),
+            Terms(
+                plan=target.price.plan,
+                seats=target.seats,
+                added=packs.units(held, target.addons),
+            ),
         ),
         stays=held.subscription.ends_at is not None
         and not (target.at_once and target.price.pk == held.price.pk),
@@ -76,14 +91,7 @@ def of_change(organization: Organization, wish: Wish) -> Preview:
 
 
 def items_of(held: Holding, target: Target) -> list[dict[str, Any]]:
-    """The plan's item as it will be; others stay as they are."""
-    return [
-        {
-            "id": held.item_id,
-            "price": target.price.stripe_price_id,
-            "quantity": target.seats,
-        }
-    ]
+    return items.changed(held, target.price, target.seats, target.addons)
 
 
 def moment_of(organization: Organization, held: Holding) -> datetime:

@@ -71,5 +71,6 @@ def _basis(held: Holding) -> list[Any]:
         found.stripe_id,
         found.price_id,
         found.quantity,
+        sorted([item["price"], item["quantity"]] for item in found.items),
         int(start.timestamp()) if start else None,
     ]

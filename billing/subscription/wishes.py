@@ -1,6 +1,7 @@
 """From what somebody wishes to one price of ours, and to the policy that governs the way there."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from django.utils.translation import gettext as _
 
@@ -8,7 +9,7 @@ from billing import catalog, ports
 from billing.catalog.policies import Transition
 from billing.exceptions import CurrencyFixed, NothingToChange, SeatsInUse
 from billing.models import PlanPrice, SubscriptionPlan
-from billing.subscription import checkout
+from billing.subscription import audience, checkout, packs
 from billing.subscription.checkout import Order
 from billing.subscription.holding import Holding
 from orgs.models import Organization
@@ -22,6 +23,8 @@ class Wish:
     interval: str | None = None
     currency: str | None = None
     seats: int | None = None
+    # Add-on packs by key, 0 for none; a pack that is not named stays as it is.
+    addons: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +33,7 @@ class Target:
 
     price: PlanPrice
     seats: int
+    addons: Mapping[str, int]
     transition: Transition
 
     @property
@@ -38,7 +42,8 @@ class Target:
 
 
 def target_of(organization: Organization, held: Holding, wish: Wish) -> Target:
-    """Raises what `checkout.quote` raises, CurrencyFixed, SeatsInUse and NothingToChange."""
+    """Raises what `checkout.quote` raises, PlanNotForYou, CurrencyFixed, SeatsInUse and
+    NothingToChange."""
     if wish.currency and wish.currency != held.price.currency:
         raise CurrencyFixed(
             _("This workspace pays in %(currency)s. Stripe keeps one currency per customer.")
@@ -47,10 +52,27 @@ def target_of(organization: Organization, held: Holding, wish: Wish) -> Target:
             currency=held.price.currency,
         )
     price, seats = _priced(organization, held, wish)
-    if (price.pk, seats) == (held.price.pk, held.seats):
+    addons = packs.wished(held, price.plan, wish.addons)
+    if (price.pk, seats, addons) == (held.price.pk, held.seats, _held_packs(held)):
         raise NothingToChange(_("Your subscription is exactly that already."))
     _keep_seats_for_everybody(organization, held, price.plan, seats)
-    return Target(price=price, seats=seats, transition=_transition(held, price, seats))
+    transition = _transition(held, price, seats, addons)
+    target = Target(price=price, seats=seats, addons=addons, transition=transition)
+    return target if target.at_once else _beside_what_is_scheduled(held, wish, target)
+
+
+def _beside_what_is_scheduled(held: Holding, wish: Wish, target: Target) -> Target:
+    """A pack given up after seats were: the renewal does both, unless the plan changes anew."""
+    coming = held.coming
+    if coming is None or wish.plan_key is not None or wish.interval is not None:
+        return target
+    packs_then = {**coming.packs, **wish.addons}
+    return replace(
+        target,
+        price=coming.price,
+        seats=coming.seats if wish.seats is None else target.seats,
+        addons={key: quantity for key, quantity in packs_then.items() if quantity},
+    )
 
 
 def _priced(organization: Organization, held: Holding, wish: Wish) -> tuple[PlanPrice, int]:
@@ -60,6 +82,7 @@ def _priced(organization: Organization, held: Holding, wish: Wish) -> tuple[Plan
     if (plan_key, interval) == (held.plan_key, held.price.interval):
         wanted = held.seats if wish.seats is None else wish.seats
         return held.price, checkout.seats_for(held.price.plan, wanted)
+    audience.check(organization, plan_key)
     seats = wish.seats if wish.seats is not None else _usual_seats(organization, held, plan_key)
     return checkout.quote(
         Order(
@@ -67,7 +90,8 @@ def _priced(organization: Organization, held: Holding, wish: Wish) -> tuple[Plan
             interval=interval,
             currency=held.price.currency,
             seats=seats,
-        )
+        ),
+        by_contract=catalog.current().opens(held.plan_key, plan_key),
     )
 
 
@@ -105,8 +129,14 @@ def _keep_seats_for_everybody(
         )
 
 
-def _transition(held: Holding, price: PlanPrice, seats: int) -> Transition:
-    """The plan decides before the interval, the interval before the seats."""
+def _held_packs(held: Holding) -> dict[str, int]:
+    return {key: item["quantity"] for key, (item, _extra) in held.packs.items()}
+
+
+def _transition(
+    held: Holding, price: PlanPrice, seats: int, addons: Mapping[str, int]
+) -> Transition:
+    """The plan decides before the interval, the interval before the seats, those before packs."""
     sold = catalog.current()
     policies = sold.transitions
     if price.plan.key != held.plan_key:
@@ -115,4 +145,8 @@ def _transition(held: Holding, price: PlanPrice, seats: int) -> Transition:
     if price.interval != held.price.interval:
         yearly = price.interval == PlanPrice.Interval.YEAR
         return policies.to_yearly if yearly else policies.to_monthly
-    return policies.more_seats if seats > held.seats else policies.fewer_seats
+    if seats != held.seats:
+        return policies.more_seats if seats > held.seats else policies.fewer_seats
+    before = _held_packs(held)
+    more = any(quantity > before.get(key, 0) for key, quantity in addons.items())
+    return policies.more_packs if more else policies.fewer_packs

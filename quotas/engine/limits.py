@@ -10,20 +10,23 @@ from uuid import UUID
 
 from django.db import connection, transaction
 from django.db.models import F, Q
+from django.db.models.functions import Coalesce, Now
 
 from billing import catalog
 from billing.catalog.schema import Meter
 from billing.entitlement.clock import now_for
 from billing.entitlement.facts import CatalogueNotApplied
 from billing.entitlement.store import current
-from billing.models import EffectivePlan, Grant, Invoice, PlanLimit
+from billing.models import Access, EffectivePlan, Grant, Invoice, PlanLimit
 from orgs.exceptions import OrganizationNotFound
 from orgs.models import Organization
 from quotas.engine import counters, modes
 from quotas.engine.meters import period_rule
 from quotas.engine.periods import is_anchored, period_at
+from quotas.engine.refresh import renew
 from quotas.exceptions import NothingOnSale
 from quotas.models import (
+    LARGEST_AMOUNT,
     Credit,
     LimitAdjustment,
     Overage,
@@ -33,6 +36,7 @@ from quotas.models import (
     UsageControl,
     UsageLimit,
 )
+from quotas.signals import limits_derived, limits_lowered
 
 VOID = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -80,8 +84,9 @@ def derive(organization: Organization, effective: EffectivePlan) -> None:
         if head.entitlement_sequence > effective.sequence:
             return  # a later verdict was here first
         terms = _gather(organization, effective)
+        derived = [_limit(terms, key, meter) for key, meter in catalog.current().meters.items()]
         UsageLimit.objects.bulk_create(
-            [_limit(terms, key, meter) for key, meter in catalog.current().meters.items()],
+            derived,
             update_conflicts=True,
             unique_fields=list(_KEY),
             update_fields=[
@@ -91,14 +96,45 @@ def derive(organization: Organization, effective: EffectivePlan) -> None:
             ],
         )
         head.plan = effective.plan.key
-        head.access = effective.access
+        head.access = _access(effective)
         head.entitlement_sequence = effective.sequence
         head.frozen_at = _frozen_at(organization)
         head.valid_until = _valid_until(terms)
         head.sequence += 1
         head.limits_sequence = head.sequence
         head.save()
-        transaction.on_commit(lambda: counters.forget(organization.pk, head.sequence))
+        limits_derived.send(UsageLimit, organization=organization, effective=effective)
+        transaction.on_commit(partial(_announce, organization.pk, head.sequence))
+        if any(_is_lower(terms.former.get(limit.meter), limit) for limit in derived):
+            announce = partial(limits_lowered.send, UsageLimit, organization=organization)
+            transaction.on_commit(announce, robust=True)
+
+
+def _is_lower(former: UsageLimit | None, limit: UsageLimit) -> bool:
+    if former is None or limit.amount is None:
+        return False
+    less = former.amount is None or limit.amount < former.amount
+    return less or (limit.hard and not former.hard) or _cap(limit) < _cap(former)
+
+
+def _cap(limit: UsageLimit) -> int:
+    return LARGEST_AMOUNT if limit.overage_cap is None else limit.overage_cap
+
+
+def _announce(organization_id: UUID, sequence: int) -> None:
+    counters.forget(organization_id, sequence)
+    renew(organization_id)
+
+
+def catch_up(limit: int = 500) -> None:
+    """Limits that time alone has ended, though nobody asks: a grant, a pack, an override."""
+    now = Coalesce("frozen_at", Now())
+    overdue = QuotaHead.objects.filter(valid_until__lte=now, organization__closed_at=None)
+    for organization_id in overdue.order_by("pk").values_list("pk", flat=True)[:limit]:
+        try:
+            refresh(organization_id)
+        except NothingOnSale:
+            return
 
 
 def void_readings(organization_id: UUID, **head: datetime) -> None:
@@ -175,7 +211,6 @@ def _limit(terms: _Terms, key: str, meter: Meter) -> UsageLimit:
     rule = period_rule(key)
     anchor = _anchor(terms, key)
     period = period_at(rule, anchor, terms.at, terms.paid_until)
-    policy = catalog.current().enforcement
     limit = UsageLimit(
         organization=terms.organization,
         meter=key,
@@ -199,6 +234,12 @@ def _limit(terms: _Terms, key: str, meter: Meter) -> UsageLimit:
     return limit
 
 
+def _access(effective: EffectivePlan) -> str:
+    """Where the catalogue names the meters that grace stops, the others go on as before."""
+    named = catalog.current().dunning.refused_during_grace
+    return Access.FULL if named and effective.access == Access.RESTRICTED else effective.access
+
+
 def _refusal(terms: _Terms, key: str) -> str:
     """Beta has every meter on; document 002's grace stops some meters at once."""
     effective = terms.effective
@@ -206,7 +247,8 @@ def _refusal(terms: _Terms, key: str) -> str:
         return Refusal.FEATURE_UNAVAILABLE
     stopped = catalog.current().dunning.refused_during_grace
     grace = effective.grace_ends_at
-    if grace is not None and terms.at < grace and key in stopped:
+    owing = effective.access == Access.RESTRICTED or (grace is not None and terms.at < grace)
+    if owing and key in stopped:
         return Refusal.PAYMENT_REQUIRED
     return Refusal.NONE
 
@@ -222,6 +264,7 @@ def _amount(terms: _Terms, key: str) -> int | None:
             amount = row.amount
     if amount is None:
         return None
+    amount += terms.effective.added.get(key, 0)
     return amount + sum(row.amount or 0 for row in live if row.mode == LimitAdjustment.Mode.ADD)
 
 

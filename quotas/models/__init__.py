@@ -14,6 +14,8 @@ from quotas.models.limit import (
     Refusal,
     UsageLimit,
 )
+from quotas.models.notice import NoticeDelivery, NoticeEndpoint, NoticeState, NoticeType
+from quotas.models.overage import OverageReport
 from quotas.models.reservation import Reservation
 from quotas.models.rollup import Rollup, RollupMark
 from quotas.models.satellite import Satellite, ServiceToken
@@ -30,8 +32,13 @@ __all__ = [
     "Kind",
     "Lead",
     "LimitAdjustment",
+    "NoticeDelivery",
+    "NoticeEndpoint",
+    "NoticeState",
+    "NoticeType",
     "Observation",
     "Overage",
+    "OverageReport",
     "PeriodRule",
     "QuotaHead",
     "Refusal",

@@ -6,10 +6,10 @@ from django.test import Client
 from billing import catalog, tasks
 from billing.catalog.apply import apply
 from billing.gateway import breaker, stripe_api
-from tests.billing.catalog_file import catalog_file
+from tests.billing.catalog_file import catalog_file, plans_alone
 from tests.billing.stripe_events import Stripe
 
-__all__ = ["calm", "catalog_file", "published", "stripe"]
+__all__ = ["calm", "catalog_file", "plans_alone", "published", "stripe"]
 
 
 @pytest.fixture(autouse=True)

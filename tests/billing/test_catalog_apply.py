@@ -236,10 +236,10 @@ def terminal(monkeypatch):
 
 
 @pytest.mark.parametrize("answer", ["y", "Yes", " YES "])
-def test_a_person_sees_the_table_is_asked_and_agrees(catalog_file, terminal, capsys, answer):
+def test_a_person_sees_the_table_is_asked_and_agrees(plans_alone, terminal, capsys, answer):
     asked = terminal(answer)
 
-    call_command("catalog", "apply", "--no-stripe", "--catalog", catalog_file.name)
+    call_command("catalog", "apply", "--no-stripe", "--catalog", plans_alone.name)
 
     printed = capsys.readouterr().out
     assert "apply will" in printed
@@ -258,9 +258,9 @@ def test_anything_but_yes_changes_nothing(catalog_file, terminal, answer):
     assert not SubscriptionPlan.objects.exists()
 
 
-def test_an_apply_for_programs_answers_json_alone(catalog_file, capsys):
+def test_an_apply_for_programs_answers_json_alone(plans_alone, capsys):
     call_command(
-        "catalog", "apply", "--yes", "--json", "--no-stripe", "--catalog", catalog_file.name
+        "catalog", "apply", "--yes", "--json", "--no-stripe", "--catalog", plans_alone.name
     )
 
     answer = json.loads(capsys.readouterr().out)

@@ -7,8 +7,9 @@ from django.core.management import call_command
 from django.db import connection
 
 from billing.catalog import loading
+from billing.catalog.actions import Action
 from billing.catalog.apply import CatalogConflict, apply
-from billing.catalog.comparison import Action, compare
+from billing.catalog.comparison import compare
 from billing.catalog.diff import differences
 from billing.catalog.shop import PriceDraft, ProductDraft
 from billing.exceptions import StripeUnavailable
@@ -21,11 +22,11 @@ TERMS = {("month", "usd"), ("month", "vnd"), ("year", "usd"), ("year", "vnd")}
 
 
 @pytest.fixture
-def stocked(catalog_file, stripe_simulator):
+def stocked(plans_alone, stripe_simulator):
     """The default catalogue, in the database and at Stripe."""
-    apply(loading.load(catalog_file.path), stripe_api, {})
+    apply(loading.load(plans_alone.path), stripe_api, {})
     stripe_simulator.clear_requests()
-    return catalog_file
+    return plans_alone
 
 
 def test_stripe_has_one_product_per_sold_plan_and_one_price_per_terms(stocked, stripe_simulator):
@@ -101,8 +102,8 @@ def test_an_amount_that_returns_is_sold_again_without_touching_older_subscribers
     assert differences(compare(loading.load(stocked.path), stripe_api, {})) == []
 
 
-def test_an_interrupted_run_is_finished_by_the_next_without_doubles(catalog_file, stripe_simulator):
-    catalog = loading.load(catalog_file.path)
+def test_an_interrupted_run_is_finished_by_the_next_without_doubles(plans_alone, stripe_simulator):
+    catalog = loading.load(plans_alone.path)
 
     def unplugged(plan):
         if plan == "pro":
@@ -120,10 +121,10 @@ def test_an_interrupted_run_is_finished_by_the_next_without_doubles(catalog_file
 
 @pytest.mark.parametrize("kind", ["timeout_after_processing", "http_500", "reset_connection"])
 def test_stripe_away_leaves_the_database_alone_and_the_next_run_mends_it(
-    catalog_file, stripe_simulator, kind, settings
+    plans_alone, stripe_simulator, kind, settings
 ):
     settings.STRIPE_TIMEOUT_SECONDS = 1.0
-    catalog = loading.load(catalog_file.path)
+    catalog = loading.load(plans_alone.path)
     stripe_simulator.fault("POST /v1/prices", kind, times=2)
 
     with pytest.raises(StripeUnavailable):
@@ -136,8 +137,8 @@ def test_stripe_away_leaves_the_database_alone_and_the_next_run_mends_it(
     assert differences(compare(catalog, stripe_api, {})) == []
 
 
-def test_a_database_that_was_filled_without_a_key_is_linked_later(catalog_file, stripe_simulator):
-    catalog = loading.load(catalog_file.path)
+def test_a_database_that_was_filled_without_a_key_is_linked_later(plans_alone, stripe_simulator):
+    catalog = loading.load(plans_alone.path)
     apply(catalog, None, {})
     assert not PlanPrice.objects.purchasable().exists()
 
@@ -234,18 +235,18 @@ def test_a_plan_that_stops_charging_per_seat_loses_the_label_and_every_price(
 # --- Price ids from the environment ------------------------------------------------------------
 
 
-def test_a_price_id_from_the_environment_is_verified_and_used(catalog_file, stripe_simulator):
+def test_a_price_id_from_the_environment_is_verified_and_used(plans_alone, stripe_simulator):
     made = _price_made_by_hand(600, "usd", "month")
     environment = {"STRIPE_PRICE_PRO_MONTHLY_USD": made.id}
 
-    apply(loading.load(catalog_file.path), stripe_api, environment)
+    apply(loading.load(plans_alone.path), stripe_api, environment)
 
     sold = _first("month", "usd")
     assert sold.stripe_price_id == made.id
     assert sold.plan.stripe_product_id == made.product
     assert len(stripe_simulator.state("product")) == 1
     assert len(stripe_simulator.state("price")) == 4
-    assert differences(compare(loading.load(catalog_file.path), stripe_api, environment)) == []
+    assert differences(compare(loading.load(plans_alone.path), stripe_api, environment)) == []
 
 
 @pytest.mark.parametrize(
@@ -253,23 +254,23 @@ def test_a_price_id_from_the_environment_is_verified_and_used(catalog_file, stri
     [(700, "usd", "month"), (600, "vnd", "month"), (600, "usd", "year")],
 )
 def test_a_price_id_that_sells_something_else_is_refused_and_nothing_changes(
-    catalog_file, stripe_simulator, amount, currency, interval
+    plans_alone, stripe_simulator, amount, currency, interval
 ):
     made = _price_made_by_hand(amount, currency, interval)
     environment = {"STRIPE_PRICE_PRO_MONTHLY_USD": made.id}
 
     with pytest.raises(CatalogConflict, match=r"STRIPE_PRICE_PRO_MONTHLY_USD: price_.* sells"):
-        apply(loading.load(catalog_file.path), stripe_api, environment)
+        apply(loading.load(plans_alone.path), stripe_api, environment)
 
     assert not SubscriptionPlan.objects.exists()
     assert len(stripe_simulator.state("price")) == 1
 
 
-def test_a_price_id_stripe_does_not_know_is_refused(catalog_file, stripe_simulator):
+def test_a_price_id_stripe_does_not_know_is_refused(plans_alone, stripe_simulator):
     environment = {"STRIPE_PRICE_PRO_MONTHLY_USD": "price_of_the_other_mode"}
 
     with pytest.raises(CatalogConflict, match="has no price price_of_the_other_mode"):
-        apply(loading.load(catalog_file.path), stripe_api, environment)
+        apply(loading.load(plans_alone.path), stripe_api, environment)
 
 
 def test_a_price_id_that_sells_another_plan_is_refused(stocked):
@@ -295,8 +296,8 @@ def test_a_name_of_the_catalogues_own_document_works_too(stripe_simulator):
     assert sold.stripe_price_id == made.id
 
 
-def test_without_a_key_a_price_id_cannot_be_verified_and_is_not_used(catalog_file):
-    apply(loading.load(catalog_file.path), None, {"STRIPE_PRICE_PRO_MONTHLY_USD": "price_x"})
+def test_without_a_key_a_price_id_cannot_be_verified_and_is_not_used(plans_alone):
+    apply(loading.load(plans_alone.path), None, {"STRIPE_PRICE_PRO_MONTHLY_USD": "price_x"})
 
     assert not PlanPrice.objects.purchasable().exists()
 
@@ -316,8 +317,8 @@ def test_every_shipped_catalogue_publishes_and_then_rests(name, stripe_simulator
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_operators_at_once_make_every_price_once(catalog_file, stripe_simulator):
-    catalog = loading.load(catalog_file.path)
+def test_two_operators_at_once_make_every_price_once(plans_alone, stripe_simulator):
+    catalog = loading.load(plans_alone.path)
 
     def publish(_operator):
         try:
@@ -333,9 +334,9 @@ def test_two_operators_at_once_make_every_price_once(catalog_file, stripe_simula
     assert len(stripe_simulator.state("price")) == 4
 
 
-def test_the_command_publishes_and_then_says_that_all_agree(catalog_file, stripe_simulator, capsys):
-    call_command("catalog", "apply", "--yes", "--catalog", catalog_file.name)
-    call_command("catalog", "diff", "--catalog", catalog_file.name)
+def test_the_command_publishes_and_then_says_that_all_agree(plans_alone, stripe_simulator, capsys):
+    call_command("catalog", "apply", "--yes", "--catalog", plans_alone.name)
+    call_command("catalog", "diff", "--catalog", plans_alone.name)
 
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("create hobby plan terms: file free, database -")
@@ -345,8 +346,7 @@ def test_the_command_publishes_and_then_says_that_all_agree(catalog_file, stripe
 def _drop_pro(file):
     text = file.path.read_text()
     start, end = text.index("[plans.pro]"), text.index("[plans.enterprise]")
-    packs, matrix = text.index("# --- Packs"), text.index("# --- The plan table")
-    file.path.write_text(text[:start] + text[end:packs] + text[matrix:])
+    file.path.write_text(text[:start] + text[end:])
 
 
 def _raise_the_price(file):

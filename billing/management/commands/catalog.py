@@ -13,7 +13,8 @@ from rich.progress import Progress
 from rich.table import Table
 
 from billing.catalog.apply import Applied, apply
-from billing.catalog.comparison import Action, compare
+from billing.catalog.actions import Action
+from billing.catalog.comparison import compare
 from billing.catalog.diff import Difference, differences
 from billing.catalog.loading import CatalogInvalid, load, path_of
 from billing.catalog.schema import Catalog

@@ -3,7 +3,13 @@
 from typing import Any
 
 from tests.stripe_simulator.errors import StripeError, missing
-from tests.stripe_simulator.lifecycle import collection, discounts, invoices, standing
+from tests.stripe_simulator.lifecycle import (
+    collection,
+    discounts,
+    invoices,
+    standing,
+    usage_lines,
+)
 from tests.stripe_simulator.lifecycle import subscriptions as starting
 from tests.stripe_simulator.lifecycle.cards import verdict_of
 from tests.stripe_simulator.lifecycle.invoices import Bill
@@ -61,9 +67,11 @@ def cancel_now(sim: Simulator, subscription: Obj, params: Obj) -> None:
     details = {
         name: value or None for name, value in (params.get("cancellation_details") or {}).items()
     }
-    if params.get("prorate"):
-        parts = give_back(sim, subscription, sim.now(subscription))
-        _bill_parts(sim, subscription, parts, at_once=bool(params.get("invoice_now")))
+    at_once = bool(params.get("invoice_now"))
+    parts = give_back(sim, subscription, sim.now(subscription)) if params.get("prorate") else []
+    if at_once:
+        parts += accrued(sim, subscription, [], all_of_it=True)
+    _bill_parts(sim, subscription, parts, at_once=at_once)
     standing.cancel(sim, subscription, "cancellation_requested", details)
 
 
@@ -132,6 +140,8 @@ def _change_items(sim: Simulator, subscription: Obj, params: Obj) -> Obj:
             if restarts
             else prorate(sim, subscription, found, moment)
         )
+    if behaviour != "none":
+        parts += accrued(sim, subscription, found, all_of_it=restarts)
     _write_items(sim, subscription, found, wanted)
     if restarts and not trialing:
         previous |= _restart(sim, subscription, parts)
@@ -140,6 +150,35 @@ def _change_items(sim: Simulator, subscription: Obj, params: Obj) -> Obj:
     if subscription["latest_invoice"] != latest:
         previous["latest_invoice"] = latest
     return previous
+
+
+def accrued(
+    sim: Simulator, subscription: Obj, found: list[Change], *, all_of_it: bool
+) -> list[Part]:
+    """Usage so far of metered prices that leave, or of all where the period begins anew."""
+    left = {change.item["id"] for change in found if change.matters}
+    parts = []
+    for item in standing.items_of(sim, subscription):
+        price = sim.find("price", item["price"])
+        if usage_lines.is_metered(price) and (all_of_it or item["id"] in left):
+            start, now = standing.period_of(sim, subscription)[0], sim.now(subscription)
+            period = (max(start, (item.get("_sim") or {}).get("usage_from", 0)), now)
+            parts.append(_usage_part(sim, subscription, item, price, period))
+    return [part for part in parts if part.quantity]
+
+
+def _usage_part(
+    sim: Simulator, subscription: Obj, item: Obj, price: Obj, period: tuple[int, int]
+) -> Part:
+    used = usage_lines.amounts(sim, subscription, price, period)
+    return Part(
+        amount=used["amount"],
+        description=used["description"],
+        item=item,
+        price=price,
+        quantity=used["quantity"],
+        period=period,
+    )
 
 
 def restarts_period(sim: Simulator, subscription: Obj, found: list[Change], params: Obj) -> bool:
@@ -161,7 +200,11 @@ def restarts_period(sim: Simulator, subscription: Obj, found: list[Change], para
 
 def replace_items(sim: Simulator, subscription: Obj, wanted: list[Obj]) -> None:
     """Other items without proration and without an event: a renewal follows and tells."""
-    _write_items(sim, subscription, read_changes(sim, subscription, wanted), wanted)
+    found = read_changes(sim, subscription, wanted)
+    for change in found:
+        if change.matters and change.old_price and usage_lines.is_metered(change.old_price):
+            usage_lines.leave(sim, subscription, change.item, change.old_price)
+    _write_items(sim, subscription, found, wanted)
 
 
 def _write_items(sim: Simulator, subscription: Obj, found: list[Change], wanted: list[Obj]) -> None:
@@ -171,7 +214,11 @@ def _write_items(sim: Simulator, subscription: Obj, found: list[Change], wanted:
         elif not change.item["id"]:
             item = starting.add_item(sim, subscription, change.new_price, change.new_quantity, sent)
             change.item["id"] = item["id"]
+            if usage_lines.is_metered(change.new_price):
+                usage_lines.begin(sim, subscription, item)
         else:
+            if change.matters and usage_lines.is_metered(change.new_price):
+                usage_lines.begin(sim, subscription, change.item)
             change.item["price"] = change.item["plan"] = change.new_price["id"]
             if "quantity" in change.item:
                 change.item["quantity"] = change.new_quantity

@@ -6,7 +6,14 @@ Prorations are estimates of this simulator; they were not compared with Stripe's
 from typing import Any
 
 from tests.stripe_simulator.errors import StripeError
-from tests.stripe_simulator.lifecycle import changes, checkout, invoices, standing, subscriptions
+from tests.stripe_simulator.lifecycle import (
+    changes,
+    checkout,
+    invoices,
+    standing,
+    subscriptions,
+    usage_lines,
+)
 from tests.stripe_simulator.lifecycle.invoices import Bill
 from tests.stripe_simulator.lifecycle.proration import Change, give_back, prorate
 from tests.stripe_simulator.lifecycle.subscriptions import Sold
@@ -117,6 +124,8 @@ def _preview_change(sim: Simulator, subscription: Obj, details: Obj) -> Bill:
             if restarts
             else prorate(sim, subscription, found, moment)
         )
+    if behaviour != "none":
+        parts += changes.accrued(sim, subscription, found, all_of_it=restarts)
     at_once = behaviour == "always_invoice" and bool(parts)
     bill = changes.open_update_bill(
         sim, subscription, "subscription_update" if at_once else "upcoming"
@@ -133,6 +142,7 @@ def _preview_change(sim: Simulator, subscription: Obj, details: Obj) -> Bill:
         recurring = _first_price(_everything(sim, subscription, found))["recurring"]
         anchor = subscription["billing_cycle_anchor"]
         after = (period[1], add_interval(period[1], recurring, anchor))
+        usage_lines.write_so_far(sim, subscription, bill)
         _write_next(sim, subscription, bill, found, after)
         bill.invoice["period_start"], bill.invoice["period_end"] = period
         bill.invoice["next_payment_attempt"] = period[1] + 3600

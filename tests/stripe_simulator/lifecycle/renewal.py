@@ -4,14 +4,13 @@ from tests.stripe_simulator.lifecycle import (
     collection,
     discounts,
     invoices,
-    metering,
     preview,
     standing,
+    usage_lines,
 )
 from tests.stripe_simulator.lifecycle import subscriptions as starting
 from tests.stripe_simulator.lifecycle.changes import issue, open_update_bill
 from tests.stripe_simulator.lifecycle.invoices import Bill
-from tests.stripe_simulator.money import amount_of_usage
 from tests.stripe_simulator.periods import add_interval
 from tests.stripe_simulator.simulator import Simulator
 from tests.stripe_simulator.store import Obj
@@ -120,7 +119,7 @@ def _bill_period(sim: Simulator, subscription: Obj, passed: tuple[int, int]) -> 
     bill.invoice["period_start"], bill.invoice["period_end"] = passed
     if subscription["status"] == "unpaid":
         bill.invoice["auto_advance"] = False
-    _write_usage(sim, subscription, bill, passed)
+    usage_lines.write(sim, subscription, bill, passed)
     _write_period(sim, subscription, bill)
     _write_pending(sim, subscription, bill)
     invoices.total(sim, bill)
@@ -160,25 +159,6 @@ def _write_period(sim: Simulator, subscription: Obj, bill: Bill) -> None:
             starting.write_period(sim, bill, sold, (begin, end))
 
 
-def _write_usage(sim: Simulator, subscription: Obj, bill: Bill, passed: tuple[int, int]) -> None:
-    for item in standing.items_of(sim, subscription):
-        price = sim.find("price", item["price"])
-        meter = price["recurring"]["meter"]
-        if price["recurring"]["usage_type"] != "metered" or not meter:
-            continue
-        used = metering.usage(sim, meter, subscription["customer"], *passed)
-        name = sim.find("product", price["product"])["name"]
-        invoices.add_line(
-            bill,
-            amount_of_usage(price, used, subscription["currency"]),
-            f"{used.normalize():f} x {name} (metered)",
-            price=price,
-            item=item,
-            period=passed,
-            quantity=int(used.to_integral_value()),
-        )
-
-
 def _write_pending(sim: Simulator, subscription: Obj, bill: Bill) -> None:
     """Prorations that waited for the renewal."""
     for item in sim.store.where("invoiceitem", customer=subscription["customer"], invoice=None):
@@ -191,7 +171,7 @@ def _bill_last_usage(sim: Simulator, subscription: Obj, passed: tuple[int, int])
     """Metered usage and waiting prorations are due even when nothing follows."""
     bill = open_update_bill(sim, subscription, "subscription_cycle")
     bill.invoice["period_start"], bill.invoice["period_end"] = passed
-    _write_usage(sim, subscription, bill, passed)
+    usage_lines.write(sim, subscription, bill, passed)
     bill.lines[:] = [line for line in bill.lines if line["amount"] or line["quantity"]]
     if _has_pending(sim, subscription):
         _write_pending(sim, subscription, bill)

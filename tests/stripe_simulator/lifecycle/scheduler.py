@@ -11,6 +11,7 @@ from tests.stripe_simulator.lifecycle import (
     renewal,
     schedules,
     standing,
+    usage_lines,
 )
 from tests.stripe_simulator.lifecycle.cards import verdict_of
 from tests.stripe_simulator.lifecycle.sequences import RENEWAL_PAID
@@ -117,6 +118,7 @@ def _finalization(sim: Simulator, key: str) -> Callable[[], None]:
         invoice["automatically_finalizes_at"] = None
         order = RENEWAL_PAID if _would_succeed(sim, invoice) else ()
         with sim.sequence(order):
+            usage_lines.refresh(sim, invoice)
             invoices.finalize(sim, invoice)
             if invoice["collection_method"] == "send_invoice":
                 sim.emit("invoice.sent", invoice)

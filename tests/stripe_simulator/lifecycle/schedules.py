@@ -141,10 +141,13 @@ def _apply(sim: Simulator, subscription: Obj, phase: Obj) -> None:
     """Make the subscription's items those of the phase."""
     current = standing.items_of(sim, subscription)
     wanted: list[Obj] = []
-    for item, there in zip(phase["items"], current, strict=False):
-        wanted.append({"id": there["id"], **_priced(item)})
-    wanted += [_priced(item) for item in phase["items"][len(current) :]]
-    wanted += [{"id": there["id"], "deleted": True} for there in current[len(phase["items"]) :]]
+    left = list(current)
+    for item in phase["items"]:
+        there = _counterpart(sim, item, left)
+        if there is not None:
+            left.remove(there)
+        wanted.append({**({"id": there["id"]} if there else {}), **_priced(item)})
+    wanted += [{"id": there["id"], "deleted": True} for there in left]
     # At the edge of a period nothing is left to prorate: the renewal bills the new phase.
     at_edge = standing.period_of(sim, subscription)[1] <= sim.now(subscription)
     asked: Obj = {
@@ -159,6 +162,22 @@ def _apply(sim: Simulator, subscription: Obj, phase: Obj) -> None:
     changes.set_discounts(sim, subscription, {"discounts": phase["discounts"]})
     if phase["metadata"]:
         subscription["metadata"] |= phase["metadata"]
+
+
+def _counterpart(sim: Simulator, item: Obj, current: list[Obj]) -> Obj | None:
+    """The item that carries the phase's price already, else one of the same product or kind."""
+    wanted = sim.find("price", item["price"])
+    ranked = {id(there): _likeness(sim, wanted, there) for there in current}
+    best = max(current, key=lambda there: ranked[id(there)], default=None)
+    return best if best is not None and ranked[id(best)] else None
+
+
+def _likeness(sim: Simulator, wanted: Obj, there: Obj) -> int:
+    price = sim.find("price", there["price"])
+    if price["recurring"]["usage_type"] != wanted["recurring"]["usage_type"]:
+        return 0
+    same_product = price["product"] == wanted["product"]
+    return 3 if price["id"] == wanted["id"] else 2 if same_product else 1
 
 
 def _priced(item: Obj) -> Obj:
