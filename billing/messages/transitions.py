@@ -8,6 +8,7 @@ came changes no mail.
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+import structlog
 from django.dispatch import receiver
 
 from billing import catalog
@@ -19,7 +20,10 @@ from billing.models.effective_plan import Verdict
 from billing.signals import entitlement_changed
 from orgs.models import Organization
 
+logger = structlog.get_logger(__name__)
+
 _LAST_CALL: Final = timedelta(days=1)
+_CHUNK: Final = 500
 
 
 @receiver(entitlement_changed)
@@ -42,23 +46,37 @@ def on_entitlement_changed(
         _tell_of_plan(organization, before, effective)
 
 
-def make_due_changes_visible(limit: int = 500) -> int:
+def make_due_changes_visible() -> int:
     """Every minute: verdicts that time alone has changed are derived, and so announced."""
-    outdated = EffectivePlan.objects.outdated().select_related("organization")[:limit]
-    for row in outdated:
-        store.rederive(row.organization, cause="time")
-    return len(outdated)
+    outdated = EffectivePlan.objects.outdated().select_related("organization").order_by("pk")
+    return sum(_derive(row) for row in outdated.iterator(chunk_size=_CHUNK))
 
 
-def remind(limit: int = 500) -> None:
+def remind() -> None:
     """Every minute: a day before the end of grace, and the catalogue's days before a trial's."""
-    coming = EffectivePlan.objects.with_a_deadline().select_related("organization", "plan")
-    for row in coming.order_by("pk")[:limit]:
+    coming = EffectivePlan.objects.with_a_deadline(within=_longest_notice())
+    for row in coming.select_related("organization", "plan").order_by("pk").iterator(_CHUNK):
         now = clock.now_for(row.organization)
         if row.grace_ends_at is not None and _is_last_call(row, now):
             _about_invoice(row.organization, "grace_ending", row.owed_invoice)
-        elif row.source == Source.TRIAL and row.ends_at is not None:
-            _remind_of_trial(row, row.ends_at, now)
+        elif (ends_at := row.trial_ends_at) is not None:
+            _remind_of_trial(row, ends_at, now)
+
+
+def _derive(row: EffectivePlan) -> int:
+    """One organization that cannot be derived must not keep the others waiting."""
+    try:
+        store.rederive(row.organization, cause="time")
+    except Exception:
+        logger.exception("alert.rederive_failed", organization=str(row.pk))
+        return 0
+    return 1
+
+
+def _longest_notice() -> timedelta:
+    plans = catalog.current().plans.values()
+    days = [day for plan in plans if plan.trial for day in plan.trial.reminder_days]
+    return max(timedelta(days=max(days, default=0)), _LAST_CALL)
 
 
 # --- Access -----------------------------------------------------------------------------------
@@ -135,9 +153,20 @@ def _remind_of_trial(row: EffectivePlan, ends_at: datetime, now: datetime) -> No
         mails.announce(
             row.organization,
             "trial_ending",
-            once_per=f"{_trial_of(row.organization)}:{min(due)}",
-            payload={"plan": row.plan.key},
+            once_per=f"{_trial_behind(row)}:{min(due)}",
+            payload={"plan": row.plan.key, "charges": _charges(row)},
         )
+
+
+def _trial_behind(row: EffectivePlan) -> str:
+    """Ours by its grant, Stripe's by its subscription."""
+    ours = row.source == Source.TRIAL
+    return _trial_of(row.organization) if ours else row.subscription_id
+
+
+def _charges(row: EffectivePlan) -> bool:
+    """Whether a payment follows by itself: Stripe's trial with a card on file."""
+    return row.source == Source.STRIPE and row.organization.payment_methods.exists()
 
 
 def _is_due(ends_at: datetime, days: int, now: datetime) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from billing.entitlement import clock, store
-from billing.models import Access, EffectivePlan, Invoice, OutboxMessage, Source
+from billing.models import Access, EffectivePlan, Invoice, OutboxMessage
 
 
 def holds(message: OutboxMessage) -> bool:
@@ -39,7 +39,14 @@ def _is_on_that_plan(message: OutboxMessage, effective: EffectivePlan) -> bool:
 
 
 def _is_on_trial(message: OutboxMessage, effective: EffectivePlan) -> bool:
-    return effective.source == Source.TRIAL
+    return effective.trial_ends_at is not None
+
+
+def _is_given(message: OutboxMessage, effective: EffectivePlan) -> bool:
+    """By the very grant that ends: a renewed contract needs no reminder of the former."""
+    grant = effective.organization.grants.filter(pk=message.payload.get("grant"), revoked_at=None)
+    same = grant.filter(source=effective.source, ends_at=effective.ends_at)
+    return bool(effective.ends_at is not None and same.exists())
 
 
 _CHECKS: Final[dict[str, Callable[[OutboxMessage, EffectivePlan], bool]]] = {
@@ -49,4 +56,5 @@ _CHECKS: Final[dict[str, Callable[[OutboxMessage, EffectivePlan], bool]]] = {
     "unlocked": _is_unlocked,
     "downgraded": _is_on_that_plan,
     "trial_ending": _is_on_trial,
+    "grant_ending": _is_given,
 }

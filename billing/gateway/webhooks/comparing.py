@@ -17,7 +17,7 @@ _COMPARED: Final = {
         "current_period_end", "paused",
     ),
     "invoices": ("status", "amount_remaining", "amount_refunded", "dispute_status"),
-    "payment_methods": ("is_default", "exp_month", "exp_year"),
+    "payment_methods": ("exp_month", "exp_year"),
 }  # fmt: skip
 Rows = dict[str, dict[str, Any]]
 
