@@ -252,6 +252,14 @@ class Catalog(Entry):
         upwards = ranks[target] > ranks[source]
         return self.transitions.upgrade if upwards else self.transitions.downgrade
 
+    def opens(self, source: str, target: str) -> bool:
+        """Whether subscribers may take the step by themselves, also to a plan by contract: a rule
+        for this very pair says so.
+        """
+        return any(
+            (rule.source, rule.target) == (source, target) for rule in self.transitions.rules
+        )
+
     def plan_features(self, plan: str) -> Mapping[str, PlanFeature]:
         """The plan's own and those of every plan it includes; its own entry wins."""
         entry = self.plans[plan]

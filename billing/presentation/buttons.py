@@ -29,6 +29,7 @@ class Standing:
     terms: Terms | None  # what it pays by; None where it pays nothing
     fixed_currency: str  # a customer pays in one currency for ever (B15); empty before the first
     members: int
+    plan_giver: str = ""  # the team whose plan the person has, and who may buy none beside it
     trials: Mapping[str, int] = field(default_factory=dict)  # plan → days it may be tried
 
 
@@ -46,7 +47,7 @@ def button_for(
 ) -> Button:
     if plan.key == standing.plan_key and not (standing.tries_it and price is not None):
         return _button_of_own_plan(standing, price)
-    if plan.kind == SubscriptionPlan.Kind.CONTRACT:
+    if plan.kind == SubscriptionPlan.Kind.CONTRACT and not _is_open(catalog, plan, standing, price):
         href = contact_link(catalog.contacts.sales)
         return Button(kind="contact", label=_("Talk to sales"), href=href)
     if plan.kind == SubscriptionPlan.Kind.FREE:
@@ -54,6 +55,12 @@ def button_for(
     if price is None:
         return Button(kind="none", label=_("Not sold on these terms"))
     return _button_to_paid(catalog, plan, standing)
+
+
+def _is_open(
+    catalog: Catalog, plan: SubscriptionPlan, standing: Standing, price: PlanPrice | None
+) -> bool:
+    return standing.subscribed and price is not None and catalog.opens(standing.plan_key, plan.key)
 
 
 def _button_of_own_plan(standing: Standing, price: PlanPrice | None) -> Button:
@@ -78,6 +85,9 @@ def _button_to_free(plan: SubscriptionPlan, standing: Standing) -> Button:
 def _button_to_paid(catalog: Catalog, plan: SubscriptionPlan, standing: Standing) -> Button:
     if not standing.sells:
         return Button(kind="none", label=_("Not for sale yet"))
+    if standing.plan_giver:
+        label = _("Your plan comes from %(organization)s") % {"organization": standing.plan_giver}
+        return Button(kind="none", label=label)
     if plan.key == standing.plan_key:
         label = _("Subscribe to %(plan)s") % {"plan": plan.name}
         return Button(kind="checkout", label=label, primary=True)

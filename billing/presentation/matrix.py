@@ -140,17 +140,17 @@ def _column(catalog: Catalog, plan: SubscriptionPlan, standing: Standing, terms:
 def _price_text(
     catalog: Catalog, plan: SubscriptionPlan, price: PlanPrice | None, terms: Terms
 ) -> str:
+    if plan.kind == SubscriptionPlan.Kind.CONTRACT:
+        return str(catalog.plans[plan.key].contract_text or pgettext("price", "Custom"))
     if price is not None:
         return format_money(price.unit_amount, price.currency, short=True)
     if plan.kind == SubscriptionPlan.Kind.FREE and terms.currency:
         return format_money(0, terms.currency, short=True)
-    if plan.kind == SubscriptionPlan.Kind.CONTRACT:
-        return str(catalog.plans[plan.key].contract_text or pgettext("price", "Custom"))
     return ""
 
 
 def _price_note(plan: SubscriptionPlan, price: PlanPrice | None) -> str:
-    if price is None:
+    if price is None or plan.kind == SubscriptionPlan.Kind.CONTRACT:
         return ""
     if price.interval == PlanPrice.Interval.YEAR:
         return _("per seat a year") if plan.per_seat else _("a year")

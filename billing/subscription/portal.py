@@ -6,9 +6,11 @@ from django.conf import settings
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from billing.entitlement import store
 from billing.exceptions import NoCustomer
 from billing.gateway import stripe_api
 from billing.models import BillingAccount
+from billing.subscription import portal_terms
 from orgs import audit, capabilities
 from orgs.capabilities import Capability
 from orgs.decorators import require
@@ -31,6 +33,7 @@ def open_portal(organization: Organization, person: User, *, flow: str | None = 
         "customer": account.stripe_customer_id,
         "return_url": settings.SITE_URL + reverse("billing:settings", args=[organization.slug]),
         "locale": organization.language,
+        "configuration": portal_terms.configuration_for(organization),
     }
     if flow is not None:
         params["flow_data"] = _flow(organization, flow)
@@ -42,9 +45,12 @@ def open_portal(organization: Organization, person: User, *, flow: str | None = 
 
 
 def _flow(organization: Organization, flow: str) -> dict[str, Any]:
+    """A customer may have several subscriptions; the one that grants the plan is meant."""
     if flow == "payment_method_update":
         return {"type": flow}
-    subscription = organization.subscriptions.live().order_by("created_at").first()
+    granting = store.current(organization).subscription_id
+    live = organization.subscriptions.live().order_by("created_at", "stripe_id")
+    subscription = live.filter(stripe_id=granting).first() or live.first()
     if subscription is None:
         raise NoCustomer(_("There is no subscription to change."))
     return {"type": flow, flow: {"subscription": subscription.stripe_id}}
@@ -56,6 +62,9 @@ def organization_of_scope(person: User, membership: Membership, scope: str) -> O
     `auto` is the organization's where the role allows it, else the personal one.
     """
     manages = Capability.BILLING_MANAGE in capabilities.of(membership)
+    team = membership.organization.kind == Organization.Kind.TEAM
+    if scope == "org" and not team:
+        raise NotAllowed(_("This is not an organization. Name the one whose billing you manage."))
     if scope == "org" or (scope == "auto" and manages):
         require(capabilities.of(membership), Capability.BILLING_MANAGE)
         return membership.organization

@@ -174,6 +174,19 @@ def forget(organization: UUID, sequence: int) -> None:
     _attempt(_FORGET, {organization: [KEPT_SECONDS, sequence]})
 
 
+def publish(numbers: Mapping[str, tuple[int, int]]) -> None:
+    """Plain numbers under keys of a product's own: key → number, and seconds that it lives."""
+    if time.monotonic() < _local.rests_until:
+        return
+    try:
+        with client().pipeline(transaction=False) as pipeline:
+            for key, (number, seconds) in numbers.items():
+                pipeline.set(key, number, ex=seconds)
+            pipeline.execute()
+    except RedisError as error:
+        _rest(error)
+
+
 def forget_locally() -> None:
     """Drops this process's copies (a forked child, a test)."""
     _local.readings.clear()

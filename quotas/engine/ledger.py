@@ -169,6 +169,13 @@ _ORGANIZATIONS = """
 SELECT slug, id FROM orgs_organization WHERE slug = ANY (%s::text[]) AND closed_at IS NULL
 """
 
+_PAYERS = """
+SELECT o.id, coalesce(m.user_id, o.id)
+FROM orgs_organization o LEFT JOIN orgs_membership m
+  ON m.organization_id = o.id AND m.role = 'owner' AND o.kind = 'personal'
+WHERE o.id = ANY (%s::uuid[])
+"""
+
 
 class TokenRow(NamedTuple):
     satellite: int | None
@@ -188,4 +195,10 @@ def find_tokens(cursor: Executes, hashes: Sequence[str]) -> dict[str, TokenRow]:
 def find_organizations(cursor: Executes, slugs: Sequence[str]) -> dict[str, UUID]:
     """Open organizations by slug."""
     cursor.execute(_ORGANIZATIONS, [_array(slugs)])
+    return dict(cursor.fetchall())
+
+
+def find_payers(cursor: Executes, organizations: Sequence[UUID]) -> dict[UUID, UUID]:
+    """Whose wallet it is: the person of a personal organization; a team pays for itself."""
+    cursor.execute(_PAYERS, [_array(organizations)])
     return dict(cursor.fetchall())

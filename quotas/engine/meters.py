@@ -30,3 +30,10 @@ def period_rule(key: str) -> PeriodRule:
     """Only flows start again; the others count for ever."""
     found = meter(key)
     return _RULES[found.reset] if found.kind == "flow" else PeriodRule.NEVER
+
+
+def cache_keys() -> dict[str, str]:
+    """The meters whose reading a product publishes in Redis, each with the key's template."""
+    return {
+        key: found.cache_key for key, found in catalog.current().meters.items() if found.cache_key
+    }

@@ -9,11 +9,12 @@ import os
 import threading
 import time
 from collections.abc import Sequence
+from uuid import UUID
 
 import psycopg
 import structlog
 
-from quotas.engine import counters, ledger
+from quotas.engine import counters, ledger, meters, publishing
 from quotas.engine.counters import Place
 from quotas.engine.decisions import Request
 from quotas.engine.ledger import Row, Rows
@@ -137,6 +138,7 @@ class _Refresher:
         found |= _read(session, [place for place, reading in wanted.items() if reading is None])
         if found:
             counters.store(found)
+            publishing.publish(session, found)
 
 
 def _read(session: Session, places: list[Place]) -> dict[Place, Reading]:
@@ -164,6 +166,12 @@ def home(place: Place, reading: Reading) -> Place:
 def want(place: Place, reading: Reading) -> None:
     """A reading that was just read from PostgreSQL, for the other processes."""
     _refresher.want(place, reading)
+
+
+def renew(organization: UUID) -> None:
+    """After a change of limits: what others read under a key of their own is written anew."""
+    for meter in meters.cache_keys():
+        _refresher.want((organization, meter, ""), None)
 
 
 _refresher = _Refresher()
