@@ -309,6 +309,13 @@ CATALOG = env.str("CATALOG", default="suite")
 USAGE_RETENTION_MONTHS = env.int("USAGE_RETENTION_MONTHS", default=25)
 SUPPORT_EMAIL = env.str("SUPPORT_EMAIL", default="billing@example.com")
 
+# --- Notices to satellites --------------------------------------------------------------------
+
+NOTICES_TO_LOOPBACK = DEBUG  # http too; elsewhere https to public addresses alone (G1)
+# Satellites inside a private network: its ranges, and ports beside 443.
+NOTICES_NETWORKS = env.list("NOTICES_NETWORKS", default=[])
+NOTICES_PORTS = env.list("NOTICES_PORTS", cast=int, default=[])
+
 # --- API ------------------------------------------------------------------------------------
 
 REST_FRAMEWORK = {

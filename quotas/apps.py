@@ -12,6 +12,7 @@ class QuotasConfig(AppConfig):
         from orgs.ports import bind_seats
         from quotas import audit_names
         from quotas.engine.install import install
+        from quotas.notices import receivers as notices  # noqa: F401
         from quotas.port import Usage
         from quotas.reaction import alerts, receivers  # noqa: F401  importing them connects them
         from quotas.seats import PlanSeats

@@ -11,5 +11,9 @@ def register() -> None:
             "usage.overage_decided": _("Extra usage decided"),
             "usage.alerts_changed": _("Usage alerts changed"),
             "usage.reconciled": _("Usage reconciled with the ledger"),
+            "notices.endpoint_added": _("Address for notices added"),
+            "notices.endpoint_disabled": _("Address for notices switched off"),
+            "notices.endpoint_enabled": _("Address for notices switched on"),
+            "notices.secret_rotated": _("Secret for notices rotated"),
         }
     )

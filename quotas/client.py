@@ -11,8 +11,11 @@ one whose policy is `spool` is written to a file on this machine and replayed, i
 """
 
 import argparse
+import base64
 import contextlib
 import fcntl
+import hashlib
+import hmac
 import http.client
 import json
 import logging
@@ -22,7 +25,7 @@ import ssl
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -43,6 +46,7 @@ _REST_SECONDS: Final = (
     5.0  # after an outage was seen, before the next spooled use tries the network
 )
 _LONGEST_PAUSE: Final = 5.0
+_MOST_SIGNATURES: Final = 10
 _SPOOL_LIMIT: Final = 64 * 1024 * 1024
 _REFUSALS: Final = frozenset(
     {"quota_exceeded", "account_locked", "payment_required", "feature_unavailable"}
@@ -479,6 +483,74 @@ def _understood(
 
 def new_key() -> str:
     return uuid.uuid4().hex
+
+
+# --- Notices ----------------------------------------------------------------------------------
+
+
+class BadSignature(Exception):
+    """Not a notice of ours, or too old: answer 400 and do nothing."""
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Remember `id` to do each once. Of one organization and type, ignore a lower `sequence`."""
+
+    id: str
+    type: str
+    timestamp: str
+    sequence: int
+    data: dict[str, Any]
+
+
+def verify(
+    secret: str | Iterable[str],
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    tolerance: float = 300.0,
+    now: float | None = None,
+) -> Notice:
+    """The notice in a request's raw body, or BadSignature, whatever garbage came (G9).
+
+    During a rotation pass both secrets; `tolerance` is in seconds, both ways.
+    """
+    secrets = [secret] if isinstance(secret, str) else list(secret)
+    try:
+        return _verified(secrets, headers, body, tolerance, time.time() if now is None else now)
+    except BadSignature:
+        raise
+    except Exception as error:
+        raise BadSignature("This is no notice.") from error
+
+
+def _verified(
+    secrets: list[str], headers: Mapping[str, str], body: bytes, tolerance: float, now: float
+) -> Notice:
+    named = {name.lower(): value for name, value in headers.items()}
+    webhook_id, sent = named["webhook-id"], named["webhook-timestamp"]
+    if abs(now - int(sent)) > tolerance:
+        raise BadSignature("The notice is too old, or a clock is wrong.")
+    signed = f"{webhook_id}.{int(sent)}.".encode() + body
+    given = [
+        base64.b64decode(signature.removeprefix("v1,"), validate=True)
+        for signature in named["webhook-signature"].split(" ")[:_MOST_SIGNATURES]
+        if signature.startswith("v1,")
+    ]
+    expected = [hmac.digest(_key(secret), signed, hashlib.sha256) for secret in secrets]
+    if not any(hmac.compare_digest(one, other) for one in expected for other in given):
+        raise BadSignature("The signature is not ours.")
+    found = json.loads(body)
+    return Notice(
+        webhook_id, found["type"], found["timestamp"], int(found["sequence"]), found["data"]
+    )
+
+
+def _key(secret: str) -> bytes:
+    key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    if not key:
+        raise ValueError("an empty secret would make everybody's signature good")
+    return key
 
 
 # --- What waits on disk -----------------------------------------------------------------------

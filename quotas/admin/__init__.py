@@ -1,5 +1,5 @@
-"""Staff's views of usage and of what limits refuse."""
+"""Staff's views of usage, of what limits refuse, and of satellites."""
 
-from quotas.admin import enforcement, rows
+from quotas.admin import enforcement, notices, rows
 
-__all__ = ["enforcement", "rows"]
+__all__ = ["enforcement", "notices", "rows"]

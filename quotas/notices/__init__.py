@@ -1,0 +1,1 @@
+"""Notices to satellites (DESIGN 5): signed, in order per organization, repeated until heard."""
