@@ -309,6 +309,11 @@ CATALOG = env.str("CATALOG", default="suite")
 USAGE_RETENTION_MONTHS = env.int("USAGE_RETENTION_MONTHS", default=25)
 SUPPORT_EMAIL = env.str("SUPPORT_EMAIL", default="billing@example.com")
 
+# A self-hosted installation's licence: the key itself, or a file that holds it.
+LICENCE_KEY = env.str("LICENCE_KEY", default="")
+LICENCE_FILE = env.str("LICENCE_FILE", default="")
+LICENCE_PUBLIC_KEYS = BASE_DIR / "billing" / "licence" / "public_keys.toml"  # no variable: F1
+
 # --- Notices to satellites --------------------------------------------------------------------
 
 NOTICES_TO_LOOPBACK = DEBUG  # http too; elsewhere https to public addresses alone (G1)

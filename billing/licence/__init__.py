@@ -1,0 +1,1 @@
+"""Licences of self-hosted installations: signed by the vendor, judged here, capping every plan."""
