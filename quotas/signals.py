@@ -1,4 +1,4 @@
-"""What quotas announces. Every signal is sent inside the transaction of its cause."""
+"""What quotas announces, inside the transaction of its cause unless it says otherwise."""
 
 from django.dispatch import Signal
 
@@ -8,3 +8,7 @@ usage_crossed = Signal()
 limits_derived = Signal()
 # endpoints: list[int]. Notices to them wait for this transaction's commit.
 notices_put = Signal()
+
+# organization: Organization. Some meter allows less than before. Sent after the commit, because
+# whoever hears it reads usage, and the head's lock must not wait for that.
+limits_lowered = Signal()

@@ -87,11 +87,13 @@ def facts(alert: Alert) -> dict[str, Any]:
 
 
 def _crossed(reading: UsageReading, marks: list[int]) -> list[int]:
-    """Nothing is said of what is not enforced, of what people fill by their own clicks (rows),
-    and of a limit of nothing."""
+    """Nothing is said of what is not enforced and of a limit of nothing. People fill rows by
+    their own clicks, so of those only what a smaller plan left beyond its limit is news."""
     percent = reading.percent
     if percent is None or not reading.is_enforced or reading.refusal:
         return []
+    if reading.kind == Kind.ROWS:
+        return [FULL] if reading.overage and FULL in marks else []
     if reading.kind not in {Kind.LEVEL, Kind.FLOW} or reading.per_member:
         return []
     crossed = [mark for mark in marks if percent >= mark]

@@ -15,6 +15,8 @@ from quotas.engine import limits, members, observing
 from quotas.engine.decisions import Reason
 from quotas.exceptions import QuotaExceeded
 from quotas.models import PeriodRule, QuotaHead, UsageLimit
+from quotas.reaction import alerts
+from quotas.signals import limits_lowered
 
 
 @receiver(entitlement_changed)
@@ -26,6 +28,14 @@ def on_entitlement_changed(
 ) -> None:
     """In the same transaction: no decision ever sees the new plan with the old limits."""
     limits.derive(organization, effective)
+
+
+@receiver(limits_lowered)
+def on_limits_lowered(
+    sender: type[UsageLimit], organization: Organization, **kwargs: Any
+) -> None:
+    """What was far from the former plan's limit may be near this one's, or beyond it."""
+    alerts.look([organization.pk])
 
 
 @receiver(post_save, sender=BillingAccount)
