@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("orgs", "0003_cache_table"),
-        ("quotas", "0007_overage_reports"),
+        ("quotas", "0006_enforcement_modes"),
     ]
 
     operations = [
