@@ -71,11 +71,15 @@ def stripe_simulator_process(tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 @pytest.fixture
-def stripe_simulator(stripe_simulator_process: SimulatorClient) -> SimulatorClient:
-    """The simulator as an empty account that delivers at once and has no faults."""
+def stripe_simulator(stripe_simulator_process: SimulatorClient) -> Iterator[SimulatorClient]:
+    """The simulator as an empty account that delivers at once and has no faults.
+
+    Whatever a test asks of it, no answer and no event may break the types of Stripe's SDK.
+    """
     stripe_simulator_process.reset()
     stripe_simulator_process.set_delivery("normal")
-    return stripe_simulator_process
+    yield stripe_simulator_process
+    assert stripe_simulator_process.violations() == []
 
 
 @pytest.fixture(scope="session")

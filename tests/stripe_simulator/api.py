@@ -186,17 +186,12 @@ async def drop_connection(request: Request) -> None:
 
 
 async def _after(fault: Fault, request: Request) -> None:
-    """Troubles that keep an answer from arriving although the work was done."""
+    """Troubles of an answer although the work was done: it comes late, or never."""
+    if fault.kind == "late_answer":
+        await asyncio.sleep(fault.seconds)
     if fault.kind == "timeout_after_processing":
         await asyncio.sleep(fault.seconds)
         await drop_connection(request)
-
-
-def _cut(answer: Response) -> Response:
-    """Half of the body under the length of all of it; the server then closes the connection."""
-    whole = bytes(answer.body)
-    answer.body = whole[: len(whole) // 2]
-    return answer
 
 
 def _check_key(header: str) -> None:

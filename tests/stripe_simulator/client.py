@@ -110,6 +110,14 @@ class SimulatorClient:
         found: list[str] = self.call("GET", "violations")["violations"]
         return found
 
+    def photograph(self) -> int:
+        """Remember the account as it is; `restore` brings it back."""
+        taken: int = self.call("POST", "photographs")["photograph"]
+        return taken
+
+    def restore(self, photograph: int) -> Answer:
+        return self.call("POST", f"photographs/{photograph}/restore")
+
     def reset(self) -> Answer:
         return self.call("POST", "reset")
 

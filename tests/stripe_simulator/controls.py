@@ -40,6 +40,7 @@ class Controls:
         self.courier = courier
         self.faults = faults
         self.webhooks = webhooks
+        self.photographs: list[str] = []
 
     def routes(self) -> list[Route]:
         return [
@@ -67,6 +68,8 @@ class Controls:
             self._route("GET", "/_sim/state/{kind}", self.state),
             self._route("GET", "/_sim/state", self.kinds),
             self._route("GET", "/_sim/violations", self.violations),
+            self._route("POST", "/_sim/photographs", self.photograph),
+            self._route("POST", "/_sim/photographs/{number}/restore", self.restore),
             self._route("POST", "/_sim/reset", self.reset),
         ]
 
@@ -285,10 +288,25 @@ class Controls:
     def violations(self, _: Obj) -> Obj:
         return {"violations": list(self.sim.violations)}
 
+    def photograph(self, _: Obj) -> Obj:
+        """Remember the account as it is now; a reset forgets that, too."""
+        self.photographs.append(self.sim.store.photograph())
+        return {"photograph": len(self.photographs) - 1}
+
+    def restore(self, asked: Obj) -> Obj:
+        """The account as it was then, as if nothing had happened since."""
+        with self.sim.lock:
+            self.sim.store.restore(self.photographs[int(asked["number"])])
+            self.sim.owed.clear()
+            for one in self.sim.store.scan("_delivery", state="due"):
+                self.sim.owed[one["id"]] = None
+        return {"photograph": int(asked["number"])}
+
     def reset(self, _: Obj) -> Obj:
         """An empty account again; the endpoints of the command line stay, nothing is on its way."""
         with self.sim.lock:
             self.sim.store.clear()
+            self.photographs.clear()
             self.sim.owed.clear()
             self.sim.violations.clear()
             self.sim.requests.clear()
@@ -321,7 +339,7 @@ class Controls:
         return Route(path, respond, methods=[method])
 
     def _perform(self, act: Any, asked: Obj) -> Response:
-        unlocked = act in {self.deliver, self.health, self.reset}
+        unlocked = act in {self.deliver, self.health, self.reset, self.restore}
         if unlocked:
             return JSONResponse(act(asked))
         with self.sim.lock:

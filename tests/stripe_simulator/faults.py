@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 
 KINDS = ("timeout_after_processing", "http_404", "http_500", "http_429", "reset_connection", "slow",
-         "partial_body")  # fmt: skip
+         "late_answer", "partial_body")  # fmt: skip
 
 
 @dataclass(kw_only=True)

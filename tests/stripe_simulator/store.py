@@ -112,6 +112,26 @@ class Store:
         self._disk.execute("DELETE FROM object")
         self._disk.commit()
 
+    def photograph(self) -> str:
+        """Everything there is, as text that `restore` understands."""
+        return json.dumps([self._tables, list(self._positions.items()), self._next])
+
+    def restore(self, photograph: str) -> None:
+        """All is as it was then; what came later is gone."""
+        self.clear()
+        self._tables, positions, self._next = json.loads(photograph)
+        self._positions = {(kind, key): number for (kind, key), number in positions}
+        self._kind_of = {key: kind for kind, table in self._tables.items() for key in table}
+        self._disk.executemany(
+            "INSERT INTO object VALUES (?, ?, ?, ?)",
+            (
+                (kind, key, self._positions[kind, key], json.dumps(body, separators=(",", ":")))
+                for kind, table in self._tables.items()
+                for key, body in table.items()
+            ),
+        )
+        self._disk.commit()
+
     def _remember(self, kind: str, key: str) -> None:
         """Keep the text an object had before this request first touched it."""
         if (kind, key) in self._saved:
