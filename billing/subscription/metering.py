@@ -8,7 +8,7 @@ from decimal import Decimal
 from billing import catalog
 from billing.gateway import meter_events
 from billing.gateway.meter_events import MeterEvent
-from billing.models import BillingAccount, ExtraPrice, StripeMeter, Subscription
+from billing.models import ExtraPrice, StripeMeter, Subscription
 from orgs.models import Organization
 
 __all__ = ["MeterEvent", "Metered", "counted", "counted_in_minute", "of", "send", "subscribed"]
@@ -41,12 +41,11 @@ class Metered:
 
 def of(organization: Organization) -> dict[str, Metered]:
     """By meter; empty for whoever pays nothing at Stripe: trials, grants, the default plan."""
-    account = BillingAccount.objects.filter(
-        organization=organization, customer_deleted_at=None
-    ).first()
-    if account is None or account.stripe_customer_id is None:
-        return {}
-    standing = organization.subscriptions.standing().order_by("created_at", "stripe_id")
+    standing = (
+        organization.subscriptions.standing()
+        .filter(organization__billing_account__customer_deleted_at=None)
+        .order_by("created_at", "stripe_id")
+    )
     found: dict[str, Metered] = {}
     for subscription in standing:
         for price in _priced(subscription):

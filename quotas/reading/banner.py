@@ -80,7 +80,8 @@ def _over(reading: UsageReading, effective: EffectivePlan, reader: Reader) -> Ba
     title = _("%(meter)s: you are past the included %(limit)s") % _values(reading)
     sentences = [_("It keeps working.")]
     if price is not None and reader.can_pay:
-        extra = usage.extra_of(price, reading.overage)
+        units = usage.billed_so_far(effective.organization, reading)
+        extra = usage.extra_of(price, units)
         sentences.append(
             _("Extra usage costs %(rate)s per %(units)s. So far %(cost)s.")
             % {

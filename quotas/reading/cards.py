@@ -234,9 +234,9 @@ def _free_rows(reading: UsageReading) -> str:
 def _at_limit(reading: UsageReading) -> str:
     if reading.limit is None:
         return ""
-    if reading.extra is not None:
+    if reading.extra is not None and reading.overage_policy == Overage.BILL:
         return _billed(reading)
-    if not reading.hard and reading.overage_policy == Overage.ALLOW:
+    if not reading.hard:
         return _("It keeps working past the included amount.")
     said = str(reading.meter.at_limit)
     if reading.kind in {Kind.CEILING, Kind.ROWS}:

@@ -10,7 +10,7 @@ from billing.catalog.money import charge_for
 from billing.catalog.schema import Meter
 from orgs.models import Organization
 from quotas.engine.periods import Period, add_months
-from quotas.models import Balance, Rollup
+from quotas.models import Balance, OverageReport, Rollup
 from quotas.reading.usage import Usage, meters
 
 SHOWN = 12
@@ -63,21 +63,40 @@ def of_period(usage: Usage, period: Period) -> list[PastReading]:
         .annotate(total=Sum("used"), beyond=Sum("overage"))
     )
     sums = {row["meter"]: row for row in rows}
-    rates = usage.prices
+    costs = _costs(usage, period)
     return [
         PastReading(
             key=key,
             meter=meter,
             used=sums[key]["total"],
             overage=sums[key]["beyond"],
-            cost=charge_for(sums[key]["beyond"], rate=rates[key].rate, per=rates[key].per)
-            if key in rates
-            else 0,
-            currency=rates[key].currency if key in rates else "",
+            cost=costs.get(key, 0),
+            currency=usage.prices[key].currency if costs.get(key) else "",
         )
         for key, meter in meters().items()
         if key in sums and meter.kind == "flow"
     ]
+
+
+def _costs(usage: Usage, period: Period) -> dict[str, int]:
+    """By meter, of what was billed; each usage period is rounded by itself."""
+    billed = (
+        OverageReport.objects.filter(
+            organization=usage.organization,
+            meter__in=usage.prices,
+            period_start__gte=period.start,
+            period_start__lt=period.end,
+        )
+        .exclude(state=OverageReport.State.WAIVED)
+        .values_list("meter", "period_start")
+        .annotate(total=Sum("units"))
+    )
+    costs: dict[str, int] = {}
+    for meter, _start, units in billed:
+        price = usage.prices[meter]
+        cost = charge_for(units, rate=price.rate, per=price.per)
+        costs[meter] = costs.get(meter, 0) + cost
+    return costs
 
 
 def changes(

@@ -16,8 +16,10 @@ from billing.catalog.schema import Meter
 from billing.entitlement.clock import now_for
 from billing.entitlement.store import current
 from billing.models import EffectivePlan, PlanPrice, Source
+from billing.subscription import metering
 from orgs.models import Organization
-from quotas.engine import ledger, limits, members
+from quotas.engine import billable, ledger, limits, members
+from quotas.engine.billable import Accounted
 from quotas.engine.decisions import instant
 from quotas.engine.periods import Period, period_at
 from quotas.engine.readings import Reading
@@ -41,8 +43,12 @@ _PACE: Final = timedelta(days=7)  # over which the pace of a level is measured
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extra:
-    """Overage that is billed. Money is in minor units of `currency`; a cap None is no cap."""
+    """Overage that is billed. Money is in minor units of `currency`; a cap None is no cap.
 
+    `units` are those of the period that cost: none beyond the cap, none that the owner refused.
+    """
+
+    units: int
     currency: str
     rate: Decimal
     per: int
@@ -155,7 +161,7 @@ def of(organization: Organization, *, member: str = "") -> Usage:
     readings = [_reading(key, found[key], terms[key], member) for key in keys]
     readings = _counted(readings, organization)
     priced = prices(effective)
-    readings = _priced(readings, priced)
+    readings = _priced(organization, readings, priced, terms)
     readings = _projected(readings, organization, period, at)
     return Usage(
         organization=organization,
@@ -357,44 +363,74 @@ class Price:
 
 
 def prices(effective: EffectivePlan) -> dict[str, Price]:
-    """By meter, of the plan's metered overage."""
+    """By meter, of the metered items that the subscription has: trials and grants are not billed.
+
+    The rate is the item's own, so that the page says what the invoice will.
+    """
+    if effective.source != Source.STRIPE:
+        return {}
+    metered = metering.of(effective.organization)
+    if not metered:
+        return {}
     controls = {
         control.meter: control
         for control in UsageControl.objects.filter(organization_id=effective.organization_id)
     }
-    currency = effective.currency or catalog.current().currencies[0]
     found = {}
     for limit in effective.plan.limits.all():
-        overage = limit.overage or {}
-        rate = (overage.get("rates") or {}).get(currency)
-        if rate is None:
+        item = metered.get(limit.meter)
+        if item is None:
             continue
-        cap = (overage.get("cap") or {}).get(currency)
+        cap = ((limit.overage or {}).get("cap") or {}).get(item.currency)
         control = controls.get(limit.meter)
         if control is not None and control.cap is not None:
             cap = control.cap
         found[limit.meter] = Price(
-            currency=currency,
-            rate=Decimal(rate),
-            per=int(overage.get("per", 1)),
+            currency=item.currency,
+            rate=item.rate,
+            per=item.per,
             cap=None if cap is None else int(cap),
             stops=control is not None and control.choice == UsageControl.Choice.STOP,
         )
     return found
 
 
-def _priced(readings: list[UsageReading], by_meter: Mapping[str, Price]) -> list[UsageReading]:
-    return [
-        replace(reading, extra=extra_of(by_meter[reading.key], reading.overage))
-        if reading.key in by_meter and reading.overage_policy == Overage.BILL
-        else reading
-        for reading in readings
-    ]
+def _priced(
+    organization: Organization,
+    readings: list[UsageReading],
+    by_meter: Mapping[str, Price],
+    terms: Mapping[str, UsageLimit],
+) -> list[UsageReading]:
+    known = billable.accounted(
+        organization.pk,
+        [(each.key, each.period.start) for each in readings if each.key in by_meter],
+    )
+    found = []
+    for reading in readings:
+        price = by_meter.get(reading.key)
+        if price is not None:
+            before = known.get((reading.key, reading.period.start), Accounted())
+            units = billable.billed_units(reading.overage, before, terms.get(reading.key))
+            if units or reading.overage_policy == Overage.BILL:
+                found.append(replace(reading, extra=extra_of(price, units)))
+                continue
+        found.append(reading)
+    return found
 
 
-def extra_of(price: Price, overage: int) -> Extra:
-    so_far = charge_for(overage, rate=price.rate, per=price.per)
+def billed_so_far(organization: Organization, reading: UsageReading) -> int:
+    """Units of the reading's period that cost money."""
+    key = (reading.key, reading.period.start)
+    known = billable.accounted(organization.pk, [key]).get(key, Accounted())
+    limit = UsageLimit.objects.filter(organization=organization, meter=reading.key).first()
+    return billable.billed_units(reading.overage, known, limit)
+
+
+def extra_of(price: Price, units: int) -> Extra:
+    """What these units cost. The line is rounded once, as Stripe's is."""
+    so_far = charge_for(units, rate=price.rate, per=price.per)
     return Extra(
+        units=units,
         currency=price.currency,
         rate=price.rate,
         per=price.per,
@@ -456,7 +492,9 @@ def _with(reading: UsageReading, ahead: Projection | None) -> UsageReading:
         return replace(reading, projection=ahead)
     # What credits and earlier limits cover is known: only the units to come are foretold.
     to_come = max(ahead.amount - max(reading.used, reading.limit + reading.credits), 0)
-    cost = charge_for(reading.overage + to_come, rate=extra.rate, per=extra.per)
+    if reading.overage_policy != Overage.BILL:
+        to_come = 0
+    cost = charge_for(extra.units + to_come, rate=extra.rate, per=extra.per)
     if extra.cap is not None:
         cost = max(min(cost, extra.cap), extra.so_far)
     return replace(reading, projection=ahead, extra=replace(extra, projected=cost))

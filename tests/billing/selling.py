@@ -7,10 +7,12 @@ from billing.catalog.apply import apply
 from billing.models import (
     BillingAccount,
     EffectivePlan,
+    ExtraPrice,
     Invoice,
     PaymentMethod,
     PlanPrice,
     Source,
+    StripeMeter,
     Subscription,
     SubscriptionPlan,
 )
@@ -25,6 +27,15 @@ def put_on_sale():
     for price in PlanPrice.objects.on_sale():
         price.stripe_price_id = f"price_{price.lookup_key}"
         price.save(update_fields=["stripe_price_id"])
+    for extra in ExtraPrice.objects.on_sale():
+        extra.stripe_price_id = f"price_{extra.lookup_key}"
+        extra.save(update_fields=["stripe_price_id"])
+        if extra.kind == ExtraPrice.Kind.OVERAGE:
+            StripeMeter.objects.get_or_create(
+                catalog=extra.catalog,
+                meter=extra.meter,
+                defaults={"event_name": extra.meter, "stripe_id": f"mtr_{extra.meter}"},
+            )
 
 
 def plan(key):
@@ -34,6 +45,8 @@ def plan(key):
 def pays(organization, **verdict):
     """On Pro by a Stripe subscription with ten seats, as the rows would be after a sync."""
     customer = f"cus_{organization.slug}"
+    price = plan("pro").prices.on_sale().for_terms("month", "usd").get()
+    usage = ExtraPrice.objects.on_sale().of_kind("overage").for_terms("month", "usd").get()
     BillingAccount.objects.update_or_create(
         organization=organization, defaults={"stripe_customer_id": customer}
     )
@@ -45,6 +58,14 @@ def pays(organization, **verdict):
         livemode=False,
         currency="usd",
         created_at=START,
+        current_period_start=verdict.get("period_start", START),
+        current_period_end=verdict.get("period_end", END),
+        price_id=price.stripe_price_id,
+        quantity=10,
+        items=[
+            {"id": "si_plan", "price": price.stripe_price_id, "quantity": 10, "metered": False},
+            {"id": "si_usage", "price": usage.stripe_price_id, "quantity": 0, "metered": True},
+        ],
     )
     PaymentMethod.objects.create(
         organization=organization,
@@ -57,7 +78,6 @@ def pays(organization, **verdict):
         exp_year=2027,
         is_default=True,
     )
-    price = plan("pro").prices.on_sale().for_terms("month", "usd").get()
     terms = {
         "plan": plan("pro"),
         "source": Source.STRIPE,
