@@ -45,6 +45,7 @@ def invite(organization: Organization, email: str, role: str, *, inviter: User) 
             raise AlreadyMember(_("%(email)s is a member already.") % {"email": address})
         open_invitations(current).filter(email=address).update(revoked_at=timezone.now())
         _refuse_flood(current)
+        signals.member_inviting.send(Membership, organization=current, actor=inviter)
         return _send(current, address, role, inviter)
 
 

@@ -10,12 +10,29 @@ from orgs.models import Organization
 class Seats:
     """Members counted against the plan; `limit` None means unlimited.
 
-    `next_price` is a ready sentence about what one more costs, or empty.
+    `next_price` is a ready sentence about what one more costs, or empty. `bought` is how many
+    seats are paid for where the plan sells them, and None where it does not.
     """
 
     used: int
     limit: int | None = None
     next_price: str = ""
+    bought: int | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """Nobody else can be invited."""
+        return self.limit is not None and self.used >= self.limit
+
+    @property
+    def unpaid(self) -> int:
+        """Members without a seat of their own, let in by a plan that flags instead of refusing."""
+        return 0 if self.bought is None else max(0, self.used - self.bought)
+
+    @property
+    def wanted(self) -> int:
+        """As many seats as would be enough: for everybody who is in, or for one more."""
+        return self.used if self.unpaid else self.used + 1
 
 
 class SeatsPort(Protocol):

@@ -9,6 +9,7 @@ organization_created = Signal()  # organization, actor
 organization_renamed = Signal()  # organization, actor
 organization_closing = Signal()  # organization, actor; before closed_at is set; may veto
 organization_closed = Signal()  # organization, actor
+member_inviting = Signal()  # organization, actor; before the invitation; may veto
 member_adding = Signal()  # organization, user, role, invitation; before the row; may veto
 member_added = Signal()  # organization, membership, invitation
 member_removed = Signal()  # organization, user, membership_id

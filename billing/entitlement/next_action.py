@@ -4,7 +4,12 @@ from billing.models import Access, EffectivePlan, Source
 
 
 def of(effective: EffectivePlan) -> str | None:
-    """`pay_invoice`, `resume` (before a cancellation takes effect), `upgrade`, or None."""
+    """`contact_support` (a lost dispute), `pay_invoice`, `resume`, `upgrade`, or None.
+
+    `resume` stands before a cancellation takes effect.
+    """
+    if effective.reason == "dispute_lost_lock":
+        return "contact_support"
     if effective.grace_ends_at is not None or effective.access != Access.FULL:
         return "pay_invoice"
     if effective.ends_at is not None and effective.source == Source.STRIPE:

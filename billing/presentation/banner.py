@@ -4,13 +4,15 @@ from dataclasses import dataclass
 
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from billing import ports
 from billing.catalog.money import format_money
-from billing.entitlement import clock
+from billing.entitlement import beta, clock
 from billing.models import Access, EffectivePlan, Invoice, PaymentMethod, Source
-from billing.presentation import standing_notes
+from billing.presentation import payment_troubles, standing_notes
 from billing.presentation.formats import day, moment, time_left
+from billing.subscription import seating
 from orgs.models import Membership, Organization, Role
 
 
@@ -40,7 +42,10 @@ class Reader:
 
 
 def for_reader(effective: EffectivePlan, reader: Reader) -> Banner | None:
-    for state in (_locked, _in_grace, _usage, _beta, _ending, _scheduled):
+    for state in (
+        _locked, _in_grace, _unconfirmed, _lost_beta, _without_seat,
+        _usage, _beta, _ending, _scheduled,
+    ):  # fmt: skip
         found = state(effective, reader)
         if found is not None:
             return found
@@ -50,6 +55,8 @@ def for_reader(effective: EffectivePlan, reader: Reader) -> Banner | None:
 def _locked(effective: EffectivePlan, reader: Reader) -> Banner | None:
     if effective.access != Access.READ_ONLY:
         return None
+    if effective.reason == payment_troubles.DISPUTE_LOST:
+        return Banner(**payment_troubles.of_lost_dispute(effective))
     invoice = _oldest_failed(effective.organization)
     return Banner(
         title=_("This workspace is read-only"),
@@ -111,6 +118,8 @@ def _in_grace(effective: EffectivePlan, reader: Reader) -> Banner | None:
 def _declined(organization: Organization, invoice: Invoice | None) -> str:
     if invoice is None:
         return ""
+    if invoice.needs_confirmation:
+        return _("Your bank wants you to confirm %(amount)s.") % {"amount": _amount(invoice)}
     card = PaymentMethod.objects.filter(organization=organization, is_default=True).first()
     if card is None or not card.last4:
         return _("Your bank declined %(amount)s.") % {"amount": _amount(invoice)}
@@ -127,6 +136,42 @@ def _next_attempt(invoice: Invoice | None) -> str:
     return _("We try the card again on %(day)s.") % {"day": day(invoice.next_payment_attempt)}
 
 
+def _unconfirmed(effective: EffectivePlan, reader: Reader) -> Banner | None:
+    """A change that waits for the bank: nothing of it is given, or owed, until it is paid."""
+    if not reader.can_pay:
+        return None
+    found = payment_troubles.of_pending_change(effective)
+    if found is None:
+        return None
+    action = Action(label=_("Confirm the payment"), url=found.pop("url"), primary=True)
+    return Banner(**found, actions=(action,))
+
+
+def _without_seat(effective: EffectivePlan, reader: Reader) -> Banner | None:
+    if not reader.can_pay:
+        return None
+    people = seating.without_seat(effective)
+    if not people:
+        return None
+    wanted = effective.seats + people
+    url = reverse("billing:change", kwargs={"slug": effective.organization.slug})
+    return Banner(
+        title=ngettext("%(n)d person has no paid seat", "%(n)d people have no paid seat", people)
+        % {"n": people},
+        text=_("%(seats)s seats are paid for. Everybody keeps working.")
+        % {"seats": effective.seats},
+        level="warn",
+        icon="warn",
+        actions=(
+            Action(
+                label=_("Pay for %(seats)s seats") % {"seats": wanted},
+                url=f"{url}?seats={wanted}",
+                primary=True,
+            ),
+        ),
+    )
+
+
 def _usage(effective: EffectivePlan, reader: Reader) -> Banner | None:
     found: Banner | None = ports.usage().banner(effective, reader)
     return found
@@ -137,8 +182,25 @@ def _beta(effective: EffectivePlan, reader: Reader) -> Banner | None:
         return None
     text = _("Enjoy it, and tell us what is missing.")
     if reader.is_staff:
-        text = _("Stripe is not connected on this server.")
+        text = f"{_('Stripe is not connected on this server.')} {_missing()}"
     return Banner(title=_("Beta: every feature is on, nothing is charged"), text=text)
+
+
+def _lost_beta(effective: EffectivePlan, reader: Reader) -> Banner | None:
+    """For those who run the server alone: nobody else can do anything about it."""
+    if not reader.is_staff or not beta.is_lost():
+        return None
+    return Banner(
+        title=_("Stripe is not fully connected"),
+        text=f"{_('This server has billed before, so it is no beta.')} {_missing()}",
+        level="bad",
+        icon="bad",
+    )
+
+
+def _missing() -> str:
+    names = beta.missing()
+    return _("Missing: %(names)s.") % {"names": ", ".join(names)} if names else ""
 
 
 def _ending(effective: EffectivePlan, reader: Reader) -> Banner | None:
@@ -204,7 +266,8 @@ def _ways_to_pay(
     another = Action(label=_("Use another card"), url=portal, method="post")
     if invoice is None or not invoice.hosted_url:
         return (another,)
-    label = _("Pay %(amount)s") % {"amount": _amount(invoice)}
+    label = _("Confirm %(amount)s") if invoice.needs_confirmation else _("Pay %(amount)s")
+    label %= {"amount": _amount(invoice)}
     return (another, Action(label=label, url=invoice.hosted_url, primary=True))
 
 

@@ -33,7 +33,7 @@ from billing.exceptions import (
 from billing.gateway import locks, stripe_api
 from billing.gateway.webhooks import processing
 from billing.models import BillingAccount, CheckoutIntent, PlanPrice, Source, SubscriptionPlan
-from billing.subscription import audience, customers, items, trial_rules
+from billing.subscription import audience, customers, items, opening, seating, trial_rules
 from orgs import audit
 from orgs.exceptions import Unprocessable
 from orgs.models import Organization, User
@@ -76,8 +76,10 @@ def start(organization: Organization, person: User, order: Order) -> CheckoutInt
     Raises UnknownPlan, ContractOnly, Unprocessable (seats), PlanNotForYou, AlreadySubscribed,
     CurrencyFixed, OrderReplaced, NotConfigured, StripeUnavailable; after the last a retry finds the same session.
     """
+    opening.check()
     price, seats = quote(order)
     audience.check(organization, order.plan_key)
+    seating.check(organization, price.plan, seats)
     account = customers.ensure(organization)
     if account.stripe_customer_id is None:
         raise NotConfigured(_("Payments are not set up on this installation."))

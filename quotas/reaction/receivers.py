@@ -10,7 +10,7 @@ from billing.entitlement.store import current
 from billing.models import BillingAccount, EffectivePlan
 from billing.signals import entitlement_changed, invoices_copied
 from orgs.models import Organization
-from orgs.signals import member_adding, organization_closed
+from orgs.signals import member_adding, member_inviting, organization_closed
 from quotas.engine import limits, members, observing
 from quotas.engine.decisions import Reason
 from quotas.exceptions import QuotaExceeded
@@ -31,9 +31,7 @@ def on_entitlement_changed(
 
 
 @receiver(limits_lowered)
-def on_limits_lowered(
-    sender: type[UsageLimit], organization: Organization, **kwargs: Any
-) -> None:
+def on_limits_lowered(sender: type[UsageLimit], organization: Organization, **kwargs: Any) -> None:
     """What was far from the former plan's limit may be near this one's, or beyond it."""
     alerts.look([organization.pk])
 
@@ -62,6 +60,22 @@ def on_invoices_copied(sender: Any, organization: Organization, **kwargs: Any) -
 def on_organization_closed(sender: Any, organization: Organization, **kwargs: Any) -> None:
     """From now on satellites find no such organization."""
     limits.void_readings(organization.pk, valid_until=limits.VOID)
+
+
+@receiver(member_inviting)
+def on_member_inviting(sender: Any, organization: Organization, **kwargs: Any) -> None:
+    """Nobody is invited to a seat that is not there; where seats are only flagged, everybody is."""
+    seats = members.read_seats(organization)
+    if seats.is_full:
+        raise QuotaExceeded(
+            _("All %(limit)s seats are taken. Add a seat first, or remove a member.")
+            % {"limit": seats.limit},
+            meter=members.METER,
+            used=seats.used,
+            limit=seats.limit,
+            remaining=0,
+            next_action="add_seat",
+        )
 
 
 @receiver(member_adding)
