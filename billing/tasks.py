@@ -14,10 +14,12 @@ from django.utils import timezone
 
 from billing import catalog
 from billing.entitlement import store
+from billing.entitlement.clock import database_now
 from billing.exceptions import BillingError, StripeUnavailable
 from billing.gateway import reconcile, stripe_api
 from billing.gateway.webhooks import processing
 from billing.insight import pulse
+from billing.licence import standing, watch
 from billing.messages import expiries, outbox, transitions
 from billing.models import (
     BillingAccount,
@@ -189,6 +191,23 @@ def refresh_entitlements() -> None:
     rows = EffectivePlan.objects.select_related("organization").order_by("pk")
     for row in rows.iterator(chunk_size=500):
         store.refresh(row.organization, cause="catalogue applied")
+
+
+@shared_task
+def check_licence() -> None:
+    """Every hour and when a process starts; every verdict is derived anew when it has changed."""
+    if watch.check(database_now()):
+        refresh_entitlements.delay()
+
+
+def check_licence_at_start() -> None:
+    """Never in the way of a start: what cannot be checked now is checked with every verdict."""
+    if not standing.is_required():
+        return
+    try:
+        check_licence()
+    except Exception:
+        logger.exception("alert.licence_check_failed")
 
 
 @shared_task

@@ -22,6 +22,8 @@ SCHEDULE: Final[dict[str, dict[str, Any]]] = {
         "task": "billing.tasks.end_unpaid_subscriptions",
         "schedule": 600.0,
     },
+    # F3: a licence that ended, came, went, or a clock that was turned back.
+    "check-licence": {"task": "billing.tasks.check_licence", "schedule": 3600.0},
     # DESIGN, Money in: an hourly reconcile.
     "reconcile": {"task": "billing.tasks.reconcile_hourly", "schedule": 3600.0},
     **QUOTAS,
