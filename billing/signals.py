@@ -10,7 +10,7 @@ events_arrived = Signal()
 events_applied = Signal()
 # Arguments: organization. Its invoice rows were brought up to date; paid ones may roll periods.
 invoices_copied = Signal()
-# Arguments: moved: CustomerTransfer. A customer changed hands; Stripe's metadata is still to follow.
+# Arguments: moved: CustomerTransfer. A customer changed hands; Stripe is still to be told.
 customer_transferred = Signal()
 # Arguments: organization. It has more than one live subscription: one stays, the others end (B3).
 duplicates_found = Signal()

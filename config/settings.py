@@ -3,6 +3,7 @@
 Every variable is listed in `.env.example`. A host that forgets SECRET_KEY does not boot.
 """
 
+import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,15 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
+from config import aliases
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = environ.Env()
 if (BASE_DIR / ".env").is_file():  # absent in production; never overrides real variables
     env.read_env(str(BASE_DIR / ".env"))
+CATALOG = env.str("CATALOG", default="suite")
+aliases.adopt(os.environ, CATALOG)
 
 # --- The host -------------------------------------------------------------------------------
 
@@ -304,7 +309,6 @@ if env.bool("DJSTRIPE_SHIM", default=DEBUG):
     # dj-stripe's own migrations take a minute; tests and the demo create its tables in one.
     MIGRATION_MODULES = {"djstripe": "config.djstripe_tables"}
 
-CATALOG = env.str("CATALOG", default="suite")
 # Whole months of the usage ledger, this one included; never fewer than three (keys, DESIGN 4.4).
 USAGE_RETENTION_MONTHS = env.int("USAGE_RETENTION_MONTHS", default=25)
 SUPPORT_EMAIL = env.str("SUPPORT_EMAIL", default="billing@example.com")

@@ -10,7 +10,9 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 
 from billing import catalog
+from billing.entitlement.access import check_paid_action
 from billing.entitlement.store import current
+from billing.exceptions import AccountLocked, PaymentRequired
 from orgs.models import Organization
 from quotas.engine import enforcement, modes, observing
 from quotas.engine.decisions import Reason
@@ -33,14 +35,15 @@ def has_feature(organization: Organization, feature: str) -> bool:
 
 
 def require_feature(organization: Organization, feature: str) -> None:
-    """Raises FeatureUnavailable, which pages and API turn into 403.
+    """Raises FeatureUnavailable, and for a paid feature what an unpaid invoice refuses: 403.
 
     Observe mode writes it down instead; what is only planned nobody gets in any mode.
     """
+    mode = modes.of(organization, feature)
     if has_feature(organization, feature):
+        _refuse_while_owing(organization, feature, mode)
         return
     planned = _is_planned(feature)
-    mode = modes.of(organization, feature)
     if mode == Enforcement.OBSERVE and not planned:
         observing.note(
             organization.pk, observing.Source.FEATURE, feature, Reason.FEATURE_UNAVAILABLE
@@ -52,6 +55,20 @@ def require_feature(organization: Organization, feature: str) -> None:
             _("The plan of this organization does not include “%(feature)s”.") % {"feature": name},
             feature=feature,
         )
+
+
+def _refuse_while_owing(organization: Organization, feature: str, mode: str) -> None:
+    """What the default plan has is no paid act, and reading is none either."""
+    sold = catalog.current()
+    if feature in sold.plan_features(sold.default_plan):
+        return
+    try:
+        check_paid_action(organization)
+    except (AccountLocked, PaymentRequired) as refusal:
+        if mode == Enforcement.ENFORCE:
+            raise
+        if mode == Enforcement.OBSERVE:
+            observing.note(organization.pk, observing.Source.FEATURE, feature, refusal.code)
 
 
 def _is_planned(feature: str) -> bool:

@@ -10,6 +10,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from billing import catalog
+from billing.api.permissions import MayOrder
 from billing.api.persons import person_of
 from billing.api.serializers import (
     CheckoutRequest,
@@ -33,7 +34,7 @@ _PAGE = 100
 class Checkout(APIView):
     """Opens a hosted Checkout page for a plan. The same wish twice gives the same page."""
 
-    permission_classes = [capability(Capability.BILLING_MANAGE)]
+    permission_classes = [MayOrder]
 
     @extend_schema(request=CheckoutRequest, responses=CheckoutResponse)
     def post(self, request: Request) -> Response:

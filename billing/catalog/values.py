@@ -57,6 +57,12 @@ def _written_amount(text: str) -> int | None:
     return int(found[1]) * unit
 
 
+def read_amount(text: str) -> int | None:
+    """What people type into a form: `5`, `2 GB`, `unlimited`. Raises ValueError."""
+    found: int | None = _read_amount(int(text) if text.isdecimal() else text)
+    return found
+
+
 def _amount_refusal(value: object) -> str:
     return f'{value!r} is no amount; write 5, "2 GB", "50 h" or "{UNLIMITED}"'
 

@@ -3,7 +3,7 @@
 from django.db import transaction
 from django.utils import timezone
 
-from billing.entitlement import store
+from billing.entitlement import contracts, store
 from billing.models import EffectivePlan, Grant
 from orgs import audit
 from orgs.models import User
@@ -11,7 +11,8 @@ from orgs.models import User
 
 @transaction.atomic
 def give(grant: Grant, *, actor: User | audit.Actor) -> EffectivePlan:
-    """Saves a new grant and re-derives; the author is who gives it."""
+    """Saves a new grant and re-derives; the author is who gives it. Raises Unprocessable."""
+    contracts.check(grant)
     grant.author = actor if isinstance(actor, User) else None
     grant.save()
     audit.record(
@@ -23,6 +24,10 @@ def give(grant: Grant, *, actor: User | audit.Actor) -> EffectivePlan:
             "source": grant.source,
             "plan": grant.plan_key,
             "reason": grant.reason,
+            "seats": grant.seats,
+            "limits": grant.limits,
+            "terms": contracts.terms_of(grant).as_json(),
+            "starts_at": grant.starts_at.isoformat(),
             "ends_at": grant.ends_at.isoformat() if grant.ends_at else None,
         },
     )

@@ -18,12 +18,15 @@ def try_customer(customer_id: str) -> bool:
 
 def wait_for_customer(customer_id: str, *, seconds: int) -> bool:
     """Take the customer's lock, waiting for whoever has it; False when that takes too long."""
+    return wait_at_most(_name(customer_id), seconds=seconds)
+
+
+def wait_at_most(name: str, *, seconds: int) -> bool:
+    """Take a named advisory lock until the transaction ends; False when that takes too long."""
     try:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{seconds}s"])
-            cursor.execute(
-                "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [_name(customer_id)]
-            )
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [name])
             cursor.execute("SET LOCAL lock_timeout TO DEFAULT")
     except OperationalError:
         return False

@@ -52,6 +52,7 @@ def _context(organization: Organization, message: OutboxMessage) -> dict[str, An
         "invoice": organization.invoices.filter(stripe_id=message.payload.get("invoice")).first(),
         "effective": store.current(organization),
         "billing_url": settings.SITE_URL + path,
+        "pricing_url": settings.SITE_URL + reverse("billing:pricing", args=[organization.slug]),
         "support": catalog.current().contacts.support,
         "plan": _plan_named(message.payload.get("plan")),
         "payload": message.payload,

@@ -13,6 +13,11 @@ from orgs.models import Organization, User
 
 
 class CheckoutIntentQuerySet(models.QuerySet["CheckoutIntent"]):
+    def of(self, organization: Organization) -> Self:
+        """Those too that left it with its customer: their return pages name it still."""
+        left = Q(organization__customers_received__source=organization)
+        return self.filter(Q(organization=organization) | left).distinct()
+
     def open(self) -> Self:
         return self.filter(state=CheckoutIntent.State.OPEN)
 

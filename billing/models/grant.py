@@ -1,6 +1,6 @@
 """A plan given without Stripe: override, pilot, contract, site-owner override, trial."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import ClassVar, Self
 
 from django.db import models
@@ -15,6 +15,17 @@ class GrantQuerySet(models.QuerySet["Grant"]):
     def in_force(self, now: datetime) -> Self:
         lasting = Q(ends_at=None) | Q(ends_at__gt=now)
         return self.filter(lasting, starts_at__lte=now, revoked_at=None)
+
+    def standing(self, now: datetime) -> Self:
+        """In force or still to begin."""
+        return self.filter(Q(ends_at=None) | Q(ends_at__gt=now), revoked_at=None)
+
+    def ending(self, now: datetime, *, within: timedelta) -> Self:
+        """In force, and over before long."""
+        return self.in_force(now).filter(ends_at__lte=now + within)
+
+    def over(self, now: datetime) -> Self:
+        return self.filter(Q(ends_at__lte=now) | Q(revoked_at__isnull=False))
 
 
 class Grant(models.Model):

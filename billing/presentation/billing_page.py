@@ -10,7 +10,7 @@ from billing.gateway import stripe_api
 from billing.models import BillingAccount, EffectivePlan, Source, Subscription, SubscriptionPlan
 from billing.presentation import invoices, matrix, overview, standing_notes
 from billing.presentation.buttons import Standing, Terms
-from billing.subscription import trials
+from billing.subscription import audience, trials
 from orgs.models import Membership, Organization
 
 _TRIED = (Source.TRIAL, Source.PILOT, Source.BETA)
@@ -69,6 +69,7 @@ def _standing(
 ) -> Standing:
     organization = effective.organization
     pays = effective.source == Source.STRIPE
+    giver = audience.plan_giver(organization)
     return Standing(
         kind=effective.organization.kind,
         sells=stripe_api.is_configured(),
@@ -79,5 +80,6 @@ def _standing(
         terms=Terms(interval=effective.interval, currency=effective.currency) if pays else None,
         fixed_currency=account.currency if account else "",
         members=Membership.objects.filter(organization=organization).count(),
+        plan_giver=giver.name if giver is not None else "",
         trials=trials.offered(effective),
     )

@@ -11,7 +11,7 @@ from billing.entitlement import store
 from billing.exceptions import StripeUnavailable
 from billing.gateway import locks, stripe_api
 from billing.gateway.stripe_api import KeyReused
-from billing.models import BillingAccount
+from billing.models import BillingAccount, CustomerTransfer
 from orgs.models import Organization
 
 # Stripe forgets idempotency keys after 24 hours; from then on we look before we create (B16).
@@ -75,6 +75,7 @@ def _find(account: BillingAccount) -> dict[str, Any] | None:
         str(account.organization_id),
         since=int(account.created_at.timestamp()),
         on_clock=settings.STRIPE_TEST_CLOCKS,
+        not_in=_given_away(account),
     )
 
 
@@ -103,8 +104,14 @@ def _clock_start(account: BillingAccount) -> datetime:
 def _key(kind: str, account: BillingAccount) -> str:
     """The mode is part of it: a database moved from test to live must not find old answers.
 
-    So is the customer that was deleted, for the one that follows it.
+    So is the customer that was deleted or given away, for the one that follows it.
     """
     mode = "live" if settings.STRIPE_LIVE_MODE else "test"
-    former = f":{account.stripe_customer_id}" if account.stripe_customer_id else ""
-    return f"{kind}:{mode}:{account.organization_id}{former}"
+    former = account.stripe_customer_id or max(_given_away(account), default="")
+    return f"{kind}:{mode}:{account.organization_id}" + (f":{former}" if former else "")
+
+
+def _given_away(account: BillingAccount) -> frozenset[str]:
+    """Customers that another organization has now, whatever their metadata still says."""
+    given = CustomerTransfer.objects.filter(source=account.organization_id)
+    return frozenset(given.values_list("customer_id", flat=True))

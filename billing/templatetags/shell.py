@@ -14,6 +14,7 @@ _PAGES: tuple[tuple[str, Promise, frozenset[str]], ...] = (
     ("orgs:general", _("General"), frozenset({"organization.view"})),
     ("orgs:members", _("Members"), frozenset({"members.view"})),
     ("billing:settings", _("Billing"), frozenset({"billing.view"})),
+    ("billing:pricing", _("Pricing"), frozenset({"billing.view"})),
     ("quotas:usage", _("Usage"), frozenset({"usage.view", "usage.view_own"})),
     ("orgs:api-keys", _("API keys"), frozenset({"api_keys.manage"})),
     ("orgs:audit", _("Audit log"), frozenset({"audit.view"})),

@@ -16,6 +16,7 @@ from typing import IO
 
 import environ
 
+from config import aliases
 from config.embedded import BASE_DIR
 from config.embedded.places import write_private
 from config.embedded.processes import port_is_free
@@ -97,6 +98,7 @@ def prepare() -> None:
     """Called by manage.py before the settings load. A variable that is set wins."""
     if (BASE_DIR / ".env").is_file():
         environ.Env.read_env(str(BASE_DIR / ".env"))
+    aliases.adopt(os.environ, os.environ.get("CATALOG", ""))
     demo = read()
     _refuse_live_key()
     _refuse_other_data(demo)

@@ -91,11 +91,13 @@ def switch(request: OrgRequest, slug: str) -> HttpResponse:
 @person_required
 def new(request: PersonRequest) -> HttpResponse:
     form = TeamForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
-        team = organizations.create_team(request.user, form.cleaned_data["name"])
-        messages.success(request, _("%(name)s is ready. Invite your team.") % {"name": team.name})
-        return redirect("orgs:members", slug=team.slug)
     status = 422 if form.is_bound else 200
+    if request.method == "POST" and form.is_valid():
+        try:
+            return _founded(request, form.cleaned_data["name"])
+        except DomainError as refusal:
+            form.add_error(None, str(refusal))
+            status = refusal.status
     return render(request, "orgs/new.html", {"form": form}, status=status)
 
 
@@ -111,6 +113,12 @@ def profile(request: PersonRequest) -> HttpResponse:
         return response
     status = 422 if form.is_bound else 200
     return render(request, "orgs/profile.html", {"form": form}, status=status)
+
+
+def _founded(request: PersonRequest, name: str) -> HttpResponse:
+    team = organizations.create_team(request.user, name)
+    messages.success(request, _("%(name)s is ready. Invite your team.") % {"name": team.name})
+    return redirect("orgs:members", slug=team.slug)
 
 
 def _described(subject: Organization | User) -> dict[str, str]:

@@ -22,6 +22,7 @@ from orgs.permissions import capability
 from quotas.api import bodies, naming
 from quotas.api.schemas import Problem
 from quotas.api.views import SatelliteView, bearer_of
+from quotas.decorators import require_feature
 from quotas.engine.decisions import instant
 from quotas.exceptions import EngineUnavailable, InvalidRequest
 from quotas.reading import usage
@@ -64,6 +65,12 @@ class EntitlementsResponse(serializers.Serializer[Any]):
     sequence = serializers.IntegerField()
     at = serializers.DateTimeField(allow_null=True)
     trace = serializers.ListField(child=serializers.DictField())
+
+
+class FeatureResponse(serializers.Serializer[Any]):
+    feature = serializers.CharField()
+    allowed = serializers.BooleanField()
+    plan = serializers.CharField()
 
 
 class PeriodResponse(serializers.Serializer[Any]):
@@ -135,6 +142,22 @@ class Entitlements(SatelliteView):
             body = _entitlements(effective, action) | {"at": instant(effective.derived_at)}
         else:
             body = _past(found, bodies.instant(at, "at"))
+        return Response(body, headers=_NO_STORE)
+
+
+class Feature(SatelliteView):
+    """May the organization do now what only some plans have? 403 says why not.
+
+    `feature_unavailable` where the plan has it not, or where it is only planned; `payment_required`
+    and `account_locked` while an invoice is owed and the feature is a paid one.
+    """
+
+    @extend_schema(responses={200: FeatureResponse, **_PROBLEMS}, tags=["usage"])
+    def get(self, request: Request, organization: str, feature: str) -> Response:
+        found = _organization(request, organization)
+        effective = _current(found)
+        require_feature(found, feature)
+        body = {"feature": feature, "allowed": True, "plan": effective.plan.key}
         return Response(body, headers=_NO_STORE)
 
 

@@ -23,6 +23,11 @@ urlpatterns = [
         name="organization-entitlements",
     ),
     path(
+        "organizations/<str:organization>/features/<str:feature>",
+        organization_views.Feature.as_view(),
+        name="organization-feature",
+    ),
+    path(
         "organizations/<str:organization>/usage",
         organization_views.OrganizationUsage.as_view(),
         name="organization-usage",

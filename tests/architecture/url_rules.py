@@ -139,6 +139,7 @@ RULES: dict[str, Rule] = {
         "POST", events=[{"meter": "ai_queries", "idempotency_key": "d"}]
     ),
     "api/v1/organizations/<str:organization>/entitlements": satellite("GET"),
+    "api/v1/organizations/<str:organization>/features/<str:feature>": satellite("GET"),
     "api/v1/organizations/<str:organization>/usage": satellite("GET"),
     # The reference is the same on every installation and names no organization.
     "api/schema/": anyone(GET=200),

@@ -96,6 +96,7 @@ def _samples(organization: Organization, owner: User) -> dict[str, str]:
         "key": "unknown-key",
         "uidb36": "1",
         "session_id": "cs_test_none",
+        "feature": "support",
     }
 
 

@@ -2,14 +2,17 @@
 
 import json
 import re
+import urllib.request
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from django.core import mail
-from django.test import Client
+from django.test import Client, TestCase
 
+from billing.gateway import stripe_api
 from billing.messages import outbox
+from billing.models import PlanPrice
 from orgs.models import Organization, Role, User
 from quotas.satellites import issue_token
 from tests.billing.stripe_events import Stripe
@@ -107,6 +110,10 @@ class Service(Caller):
             idempotency_key=key,
         )
 
+    def feature(self, organization: Organization, feature: str) -> Answer:
+        """May it do what only some plans have? 200, or a refusal with its reason."""
+        return self.get(f"/api/v1/organizations/{organization.slug}/features/{feature}")
+
     def entitlements(self, organization: Organization) -> Json:
         found = self.get(f"/api/v1/organizations/{organization.slug}/entitlements")
         assert found.status == 200, found.body
@@ -119,10 +126,6 @@ class Product:
 
     def __init__(self, stripe: Stripe) -> None:
         self.stripe = stripe
-
-    @cached_property
-    def service(self) -> Service:
-        return Service()
 
     def person(self, name: str = "Ann", **fields: Any) -> Person:
         """Signed up, with a confirmed address and a personal organization."""
@@ -142,12 +145,14 @@ class Product:
     def invited(self, organization: Organization, email: str, role: str = Role.MEMBER) -> str:
         """The path of the link that was mailed."""
         owner = self.owner_of(organization)
-        owner.submit(f"/o/{organization.slug}/settings/members/invite/", email=email, role=role)
+        page = f"/o/{organization.slug}/settings/members/invite/"
+        with TestCase.captureOnCommitCallbacks(execute=True):
+            owner.submit(page, email=email, role=role)
         outbox.deliver_due()
-        letter = next(one for one in reversed(mail.outbox) if email in one.to)
-        found = re.search(r"/invitations/[\w-]+/", str(letter.body))
-        assert found is not None, letter.body
-        return found.group()
+        letters = [str(one.body) for one in mail.outbox if email in one.to]
+        links = re.findall(r"/invitations/[\w-]+/", "".join(letters))
+        assert links, letters
+        return str(links[-1])
 
     def joins(self, organization: Organization, person: Person, role: str = Role.MEMBER) -> Answer:
         """Invited by mail, and in by the mail's link."""
@@ -162,11 +167,7 @@ class Product:
         return person.status()
 
     def pays(self, checkout_url: str, card: str = "success") -> None:
-        (session,) = [
-            one
-            for one in self.stripe.simulator.state("checkout.session")
-            if one["url"] == checkout_url
-        ]
+        session = self.session_of(checkout_url)
         self.stripe.simulator.complete_checkout(session["id"], card)
         self.hears_of(session["customer"])
 
@@ -182,3 +183,49 @@ class Product:
         self.stripe.deliver(
             event for event in self.stripe.simulator.events() if event["id"] not in known
         )
+
+    def session_of(self, checkout_url: str) -> Json:
+        """Stripe's session behind the address that somebody was sent to."""
+        sessions = self.stripe.simulator.state("checkout.session")
+        return next(one for one in sessions if one["url"] == checkout_url)
+
+    def portal_customer(self, opened: Answer) -> str:
+        """Whose portal an answer leads to."""
+        assert opened.status == 200, opened.body
+        sessions = self.stripe.simulator.state("billing_portal.session")
+        return str(next(one for one in sessions if one["url"] == opened["portal_url"])["customer"])
+
+    def reads(self, url: str) -> str:
+        """A page of Stripe's, as a browser would."""
+        with urllib.request.urlopen(url, timeout=20) as response:  # noqa: S310 (the simulator)
+            text: str = response.read().decode()
+        return text
+
+    def price(self, plan_key: str, interval: str = "month") -> str:
+        """Stripe's id of what the plan costs."""
+        prices = PlanPrice.objects.on_sale().for_terms(interval, "usd")
+        return str(prices.get(plan__key=plan_key).stripe_price_id)
+
+    def makes_price(self, plan_key: str) -> str:
+        """One that somebody has made by hand at Stripe."""
+        known = stripe_api.client().v1.prices.retrieve(self.price(plan_key))
+        made = stripe_api.client().v1.prices.create(
+            {
+                "product": str(known.product),
+                "currency": "usd",
+                "unit_amount": known.unit_amount or 0,
+                "recurring": {"interval": "month"},
+                "tax_behavior": "exclusive",
+            }
+        )
+        return made.id
+
+    def changes_price(self, subscription_id: str, price_id: str) -> None:
+        """As in Stripe's portal; the webhooks arrive."""
+        client = stripe_api.client()
+        found = client.v1.subscriptions.retrieve(subscription_id)
+        item = found["items"]["data"][0]["id"]
+        client.v1.subscriptions.update(
+            subscription_id, {"items": [{"id": item, "price": price_id}]}
+        )
+        self.hears_of(str(found.customer))
