@@ -10,6 +10,8 @@ def main() -> None:
         from config.demo.environment import prepare
 
         prepare()
+    if sys.argv[1:2] == ["support-report"]:  # a module's name has no hyphen
+        sys.argv[1] = "support_report"
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     from django.core.management import execute_from_command_line
 

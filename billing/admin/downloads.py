@@ -26,7 +26,7 @@ def spreadsheet(name: str, rows: Iterable[list[str]]) -> HttpResponse:
 def evidence_file(request: HttpRequest, object_id: int) -> HttpResponse:
     """Never shown, only saved: whatever somebody uploaded, no browser runs it (E25)."""
     found = get_object_or_404(Evidence, pk=object_id, file__isnull=False)
-    response = HttpResponse(bytes(found.file), content_type="application/octet-stream")
+    response = HttpResponse(bytes(found.file or b""), content_type="application/octet-stream")
     name = "".join(sign if sign.isalnum() or sign in "._-" else "_" for sign in found.file_name)
     response["Content-Disposition"] = f'attachment; filename="{name or "evidence"}"'
     response["Content-Security-Policy"] = "default-src 'none'; frame-ancestors 'none'; sandbox"

@@ -188,6 +188,11 @@ def customer_of_charge(charge_id: str) -> str:
         return ""
 
 
+def stored_keys() -> int:
+    """Rows of dj-stripe that hold an API key in plain text."""
+    return int(mirrored.APIKey.objects.count())
+
+
 def has_ever_held_a_subscription() -> bool:
     return bool(mirrored.Subscription.objects.exists())
 

@@ -133,7 +133,7 @@ def _amounts() -> dict[str, Terms]:
     """Archived prices too: their subscribers still pay them."""
     rows = PlanPrice.objects.exclude(stripe_price_id=None)
     found = rows.values_list("stripe_price_id", "unit_amount", "interval", "plan__per_seat")
-    return {price: (amount, interval, seat) for price, amount, interval, seat in found}
+    return {str(price): (amount, interval, seat) for price, amount, interval, seat in found}
 
 
 def _book(at: datetime, amounts: Mapping[str, Terms], unknown: set[str]) -> Book:

@@ -19,6 +19,7 @@ from billing.models import PlanPrice
 from billing.presentation import return_page
 from billing.presentation.buttons import contact_link
 from billing.subscription import checkout
+from billing.subscription.opening import CheckoutNotOpen
 from billing.views.answers import back_to_billing, see_other, stripe_is_away
 from orgs.capabilities import Capability
 from orgs.decorators import open_when_locked, requires
@@ -59,6 +60,9 @@ def start(request: OrgRequest, slug: str) -> HttpResponse:
         intent = checkout.start(request.organization, request.user, order)
     except StripeUnavailable as error:
         return stripe_is_away(request, error)
+    except CheckoutNotOpen as refusal:
+        messages.error(request, str(refusal))
+        return back_to_billing(slug)
     except (AlreadySubscribed, CurrencyFixed, OrderReplaced) as refusal:
         messages.error(request, str(refusal))
         return back_to_billing(slug)

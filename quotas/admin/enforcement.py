@@ -16,6 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from billing import catalog, evidence
 from billing.admin.downloads import spreadsheet
 from billing.catalog.money import format_money
+from billing.catalog.schema import Feature, Meter
 from billing.evidence import Attachment
 from billing.insight import revenue
 from billing.models import Evidence
@@ -48,7 +49,7 @@ class SwitchForm(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         present = catalog.current()
-        named = {**present.meters, **present.features}
+        named: dict[str, Meter | Feature] = {**present.meters, **present.features}
         field = cast(forms.ChoiceField, self.fields["subject"])
         field.choices = [("", _("all"))] + [(key, str(each.name)) for key, each in named.items()]
 
@@ -57,7 +58,7 @@ class SwitchForm(forms.Form):
         found = Organization.objects.open().filter(slug=slug).first()
         if slug and found is None:
             raise forms.ValidationError(_("There is no such organization."))
-        return cast("Organization | None", found)
+        return found
 
     def order(self, author: User) -> Order:
         """Raises DomainError for evidence that cannot be kept."""

@@ -72,6 +72,19 @@ def is_alive() -> bool:
         return False
 
 
+def policy() -> dict[str, str]:
+    """How this Redis keeps what it holds; empty where it does not say."""
+    try:
+        found = client().config_get("maxmemory-policy", "appendonly")
+    except RedisError:
+        return {}
+    return {_text(name): _text(value) for name, value in dict(found).items()}
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
 class _Local:
     """This process's copy: place → (monotonic deadline, reading)."""
 

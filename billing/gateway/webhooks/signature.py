@@ -30,6 +30,12 @@ def is_valid(body: bytes, header: str, secrets: Iterable[str], *, now: float | N
     )
 
 
+def sign(body: bytes, secret: str) -> str:
+    """The header that Stripe would send now."""
+    timestamp = int(time.time())
+    return f"t={timestamp},v1={_digest(secret, b'%d.' % timestamp + body).decode()}"
+
+
 def _digest(secret: str, signed: bytes) -> bytes:
     return hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest().encode()
 

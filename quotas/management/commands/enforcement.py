@@ -93,7 +93,7 @@ class Command(BaseCommand):
 
     def _write(self, report: observe_report.Report, path: Path) -> None:
         if str(path) == "-":
-            csv.writer(self.stdout).writerows(observe_report.export(report))  # type: ignore[arg-type]
+            csv.writer(self.stdout).writerows(observe_report.export(report))
             return
         with path.open("w", encoding="utf-8", newline="") as target:
             csv.writer(target).writerows(observe_report.export(report))

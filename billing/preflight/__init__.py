@@ -1,0 +1,1 @@
+"""Before customers find out: is everything set up, and does the whole way of a purchase work?"""
