@@ -9,7 +9,7 @@ from django.utils.translation import ngettext
 from billing import catalog
 from billing.catalog.amounts import format_amount
 from billing.models import PlanPrice
-from billing.presentation import receipt
+from billing.presentation import over_limit, receipt
 from billing.presentation.formats import day
 from billing.subscription.cancellation import REASONS, Leaving
 from billing.subscription.consequences import Consequences, LimitChange, Surplus
@@ -124,4 +124,4 @@ def _surpluses(found: tuple[Surplus, ...]) -> Iterator[str]:
             "limit": format_amount(surplus.limit, meter),
             "surplus": format_amount(surplus.amount, meter),
         }
-        yield f"{uses} {meter.at_limit}"
+        yield f"{uses} {meter.at_limit} {over_limit.sentence(surplus.policy)}"

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from billing.catalog.amounts import format_amount, format_count
 from billing.catalog.money import babel_locale, format_money, format_rate
+from billing.presentation import over_limit
 from billing.presentation.pills import Pill
 from quotas.models import Kind, Overage, Refusal
 from quotas.reading.history import PastReading
@@ -135,6 +136,7 @@ _NOT_INCLUDED = Pill(gettext_lazy("Not in your plan"))
 _UNPAID = Pill(gettext_lazy("Waits for payment"), "bad")
 _CAPPED = Pill(gettext_lazy("Stopped at the cap"), "bad")
 _FULL = Pill(gettext_lazy("Full"), "bad")
+_BEYOND = Pill(gettext_lazy("Over the limit"), "bad")
 _TAKEN = Pill(gettext_lazy("All taken"), "warn")
 _PAST = Pill(gettext_lazy("Past the included amount"), "warn")
 _NEARLY = Pill(gettext_lazy("Near limit"), "warn")
@@ -145,6 +147,7 @@ _EXTRA = Pill(gettext_lazy("Extra usage allowed"))
 def _pill(reading: UsageReading) -> Pill | None:
     """The state that matters most."""
     states = (
+        (bool(reading.surplus), _BEYOND),
         (reading.refusal == Refusal.FEATURE_UNAVAILABLE, _NOT_INCLUDED),
         (reading.refusal == Refusal.PAYMENT_REQUIRED, _UNPAID),
         (reading.is_full and reading.kind == Kind.ROWS, _TAKEN),
@@ -181,8 +184,9 @@ def _percent(part: int, whole: int) -> str:
 
 def _sentences(usage: Usage, reading: UsageReading) -> list[str]:
     if reading.refusal == Refusal.FEATURE_UNAVAILABLE:
-        return []
+        return [_surplus(reading)] if reading.surplus else []
     found = [
+        _surplus(reading),
         _held(reading),
         _credits(reading),
         _pace(usage, reading),
@@ -190,6 +194,16 @@ def _sentences(usage: Usage, reading: UsageReading) -> list[str]:
         _at_limit(reading),
     ]
     return [sentence for sentence in found if sentence]
+
+
+def _surplus(reading: UsageReading) -> str:
+    if not reading.surplus:
+        return ""
+    beyond = _("%(surplus)s more than the limit of %(limit)s.") % {
+        "surplus": format_amount(reading.surplus, reading.meter),
+        "limit": format_amount(reading.limit, reading.meter),
+    }
+    return f"{beyond} {over_limit.sentence(reading.meter.over_limit)}"
 
 
 def _held(reading: UsageReading) -> str:

@@ -38,6 +38,7 @@ from quotas.reading import projection
 from quotas.reading.projection import Projection
 
 FULL: Final = 100  # percent
+_HELD: Final = frozenset({Kind.LEVEL, Kind.ROWS})
 _PACE: Final = timedelta(days=7)  # over which the pace of a level is measured
 
 
@@ -101,6 +102,13 @@ class UsageReading:
         if self.remaining:
             return False
         return self.hard or self.is_capped
+
+    @property
+    def surplus(self) -> int:
+        """Held beyond an enforced limit, as after a downgrade; a flow starts anew by itself."""
+        if self.limit is None or not self.is_enforced or self.per_member:
+            return 0
+        return max(self.used - self.limit, 0) if self.kind in _HELD else 0
 
     @property
     def is_capped(self) -> bool:
