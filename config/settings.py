@@ -297,6 +297,7 @@ else:
     CONTENT_SECURITY_POLICY["DIRECTIVES"]["form-action"] += [
         "https://checkout.stripe.com",
         "https://billing.stripe.com",
+        "https://invoice.stripe.com",
     ]
 
 DJSTRIPE_SUBSCRIBER_MODEL = "orgs.Organization"

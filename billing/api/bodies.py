@@ -28,6 +28,11 @@ class ChangeWish(OrganizationSerializer):
     seats = StrictIntegerField(required=False, min_value=1, max_value=100_000)
     interval = serializers.ChoiceField(choices=["month", "year"], required=False)
     currency = StrictCharField(required=False, min_length=3, max_length=3)
+    addons = serializers.DictField(
+        child=StrictIntegerField(min_value=0, max_value=10_000),
+        required=False,
+        help_text="Number of add-on packs by key; 0 ends one with the period.",
+    )
 
     def wish(self) -> Wish:
         found: dict[str, Any] = self.validated_data
@@ -37,6 +42,7 @@ class ChangeWish(OrganizationSerializer):
             interval=found.get("interval"),
             currency=currency.lower() if currency else None,
             seats=found.get("seats"),
+            addons=found.get("addons", {}),
         )
 
 
@@ -50,8 +56,12 @@ class ChangeResponse(serializers.Serializer[Any]):
     tier = serializers.CharField(source="plan.key")
     interval = serializers.CharField()
     seats = serializers.IntegerField()
+    addons = serializers.DictField(child=serializers.IntegerField())
     at_once = serializers.BooleanField()
     effective_at = serializers.DateTimeField(allow_null=True)
+    confirm_url = serializers.CharField(
+        allow_blank=True, help_text="Where the bank wants the payment confirmed; mostly empty."
+    )
 
 
 class LineResponse(serializers.Serializer[Any]):
@@ -95,6 +105,7 @@ class PreviewResponse(serializers.Serializer[Any]):
     tier = serializers.CharField(source="plan.key")
     interval = serializers.CharField(source="price.interval")
     seats = serializers.IntegerField()
+    addons = serializers.DictField(child=serializers.IntegerField())
     at_once = serializers.BooleanField()
     effective_at = serializers.DateTimeField()
     today = ReceiptResponse(allow_null=True)

@@ -42,6 +42,21 @@ class CardDeclined(StripeRefused):
     status = 402
     code = "card_declined"
 
+    @property
+    def wants_confirmation(self) -> bool:
+        """3-D Secure: the payer has to be present."""
+        return self.extra.get("decline_code") in _WANTS_CONFIRMATION
+
+
+_WANTS_CONFIRMATION = frozenset(
+    {
+        "authentication_required",
+        "invoice_payment_intent_requires_action",
+        "payment_intent_action_required",
+        "subscription_payment_intent_requires_action",
+    }
+)
+
 
 def is_configured() -> bool:
     return bool(settings.STRIPE_SECRET_KEY)
@@ -139,6 +154,12 @@ def retrieve_test_clock(clock_id: str) -> Json:
 def create_customer(params: Mapping[str, Any], *, key: str) -> Json:
     with translated("customers.create"):
         return _json(client().v1.customers.create(cast(Any, params), {"idempotency_key": key}))
+
+
+def delete_customer(customer_id: str) -> None:
+    """For good: its subscriptions end, its payment methods go, its invoices stay."""
+    with translated("customers.delete"):
+        client().v1.customers.delete(customer_id)
 
 
 def update_customer(customer_id: str, params: Mapping[str, Any]) -> Json:

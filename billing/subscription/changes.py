@@ -4,6 +4,7 @@ At once Stripe prorates (https://docs.stripe.com/billing/subscriptions/proration
 the period a subscription schedule does it, which is shown and can be undone until then.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,11 +13,12 @@ from uuid import uuid4
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from billing import ports
 from billing.entitlement import access
 from billing.exceptions import NothingToChange
 from billing.gateway import stripe_api
-from billing.gateway.stripe_api import Missing
-from billing.models import SubscriptionPlan
+from billing.gateway.stripe_api import CardDeclined, Missing
+from billing.models import PlanPrice, SubscriptionPlan
 from billing.subscription import holding, items, preview, quotes, wishes
 from billing.subscription.holding import Holding
 from billing.subscription.quotes import Quote
@@ -27,13 +29,18 @@ from orgs.models import Organization, User
 
 @dataclass(frozen=True, kw_only=True)
 class Changed:
-    """What was done: `at_once`, or scheduled for `effective_at`."""
+    """What was done: `at_once`, or scheduled for `effective_at`.
+
+    `confirm_url` is where the bank wants the payment confirmed; until then nothing is done.
+    """
 
     plan: SubscriptionPlan
     interval: str
     seats: int
+    addons: Mapping[str, int]
     at_once: bool
     effective_at: datetime | None
+    confirm_url: str = ""
 
 
 def confirm(organization: Organization, person: User, token: str) -> Changed:
@@ -42,11 +49,13 @@ def confirm(organization: Organization, person: User, token: str) -> Changed:
     Raises QuoteExpired when the subscription changed meanwhile; the same quote twice is one change.
     """
     quote, basis = quotes.read(organization, token)
+    ports.usage().settle_overage(organization)
     return _carry_out(organization, person, quote, basis)
 
 
 def change(organization: Organization, person: User, wish: Wish) -> Changed:
     """Without a preview: at the price of this moment."""
+    ports.usage().settle_overage(organization)
     held = holding.of(organization)
     moment = preview.moment_of(organization, held)
     return _carry_out(organization, person, quotes.fresh(wish, int(moment.timestamp())), None)
@@ -112,19 +121,22 @@ def _carry_out(
     if basis is not None and not quotes.still_holds(held, basis):
         raise quotes.expired()
     access.check_paid_action(organization)
+    confirm_url = ""
     if target.at_once:
-        _change_now(held, target, quote)
+        confirm_url = _change_now(held, target, quote)
     else:
         _schedule(held, target, quote)
-    _record(organization, person, held, target)
+    _record(organization, person, held, target, waits=bool(confirm_url))
     holding.bring_up_to_date(organization, cause="plan changed")
     effective_at = None if target.at_once else held.subscription.current_period_end
     return Changed(
         plan=target.price.plan,
         interval=target.price.interval,
         seats=target.seats,
+        addons=target.addons,
         at_once=target.at_once,
         effective_at=effective_at,
+        confirm_url=confirm_url,
     )
 
 
@@ -134,15 +146,17 @@ def _done_already(held: Holding) -> Changed:
         plan=held.price.plan,
         interval=held.price.interval,
         seats=held.seats,
+        addons={key: item["quantity"] for key, (item, _extra) in held.packs.items()},
         at_once=True,
         effective_at=None,
     )
 
 
-def _change_now(held: Holding, target: Target, quote: Quote) -> None:
+def _change_now(held: Holding, target: Target, quote: Quote) -> str:
     """A declined card changes nothing: no plan is given that nobody has paid for.
 
-    Who chooses another plan or interval stays; more seats alone take no cancellation back.
+    Who chooses another plan or interval stays; more seats alone take no cancellation back. Returns
+    where the payment waits for its payer's bank, mostly nowhere.
     """
     release_schedule(held)
     behaviour = preview.STRIPES_WORD[target.transition.proration]
@@ -155,7 +169,34 @@ def _change_now(held: Holding, target: Target, quote: Quote) -> None:
         params["proration_date"] = quote.moment
     if held.subscription.collection_method != "send_invoice":
         params["payment_behavior"] = "error_if_incomplete"
-    stripe_api.update_subscription(held.subscription.stripe_id, params, key=f"change:{quote.nonce}")
+    try:
+        stripe_api.update_subscription(
+            held.subscription.stripe_id, params, key=f"change:{quote.nonce}"
+        )
+    except CardDeclined as refusal:
+        if not refusal.wants_confirmation:
+            raise
+        return _wait_for_bank(held, params, quote)
+    return ""
+
+
+def _wait_for_bank(held: Holding, params: dict[str, Any], quote: Quote) -> str:
+    """The same change as a pending update: Stripe makes it when its invoice is paid.
+
+    Such an update takes no cancellation back; that stays the owner's own act.
+    """
+    waiting = {
+        name: params[name]
+        for name in ("items", "proration_behavior", "proration_date")
+        if name in params
+    }
+    changed = stripe_api.update_subscription(
+        held.subscription.stripe_id,
+        {**waiting, "payment_behavior": "pending_if_incomplete", "expand": ["latest_invoice"]},
+        key=f"confirm:{quote.nonce}",
+    )
+    invoice = changed["latest_invoice"] if changed["pending_update"] else {}
+    return str(invoice.get("hosted_invoice_url") or "")
 
 
 def _schedule(held: Holding, target: Target, quote: Quote) -> None:
@@ -200,19 +241,23 @@ def _phase_item(item: dict[str, Any]) -> dict[str, Any]:
     return {"price": item["price"], **counted}
 
 
-def _record(organization: Organization, person: User, held: Holding, target: Target) -> None:
+def _record(
+    organization: Organization, person: User, held: Holding, target: Target, *, waits: bool
+) -> None:
+    done = "billing.plan_changed" if target.at_once else "billing.change_scheduled"
     audit.record(
-        "billing.plan_changed" if target.at_once else "billing.change_scheduled",
+        "billing.change_awaits_bank" if waits else done,
         organization=organization,
         actor=person,
         target=target.price.plan.key,
-        before=_terms(held.price.plan.key, held.price.interval, held.seats),
-        after=_terms(target.price.plan.key, target.price.interval, target.seats),
+        before=_terms(held.price, held.seats, wishes.held_packs(held)),
+        after=_terms(target.price, target.seats, target.addons),
     )
 
 
-def _terms(plan: str, interval: str, seats: int) -> dict[str, Any]:
-    return {"plan": plan, "interval": interval, "seats": seats}
+def _terms(price: PlanPrice, seats: int, packs: Mapping[str, int]) -> dict[str, Any]:
+    found: dict[str, Any] = {"plan": price.plan.key, "interval": price.interval, "seats": seats}
+    return found | ({"addons": dict(packs)} if packs else {})
 
 
 def _iso(instant: datetime | None) -> str | None:

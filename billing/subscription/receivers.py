@@ -15,7 +15,7 @@ from billing.signals import (
     subscription_orphaned,
     trial_repeated,
 )
-from billing.subscription import checkout, endings, transfer, trial_rules
+from billing.subscription import checkout, credit_packs, endings, transfer, trial_rules
 from orgs.models import Organization, User
 from orgs.signals import organization_closed, organization_created
 
@@ -34,6 +34,7 @@ def on_events_applied(
         stripe_customer_id=customer_id
     )
     _close_intents(account.organization, events)
+    _settle_packs(account.organization, events)
     if trial_rules.note_stripe_trials(account.organization):
         trial_repeated.send(Organization, organization=account.organization)
     _announce_invoices(account.organization, events)
@@ -66,6 +67,13 @@ def _close_intents(organization: Organization, events: Iterable[InboxEvent]) -> 
             checkout.close(intent, state)
 
 
+def _settle_packs(organization: Organization, events: Iterable[InboxEvent]) -> None:
+    """What Stripe says of the session decides, not what the event does."""
+    for event in events:
+        if event.type.startswith("checkout.session."):
+            credit_packs.settle(organization, event.object_id)
+
+
 def _announce_invoices(organization: Organization, events: Iterable[InboxEvent]) -> None:
     """By the invoice's present state: a late `payment_failed` after `paid` is no news."""
     ids = {event.object_id for event in events if event.type.startswith("invoice.")}
@@ -77,7 +85,7 @@ def _announce_invoices(organization: Organization, events: Iterable[InboxEvent])
                 once_per=invoice.stripe_id,
                 payload={"invoice": invoice.stripe_id},
             )
-        elif invoice.status == Invoice.Status.OPEN and _failed(invoice):
+        elif invoice.status == Invoice.Status.OPEN and _failed(invoice) and not _waits(invoice):
             mails.announce(
                 organization,
                 "payment_failed",
@@ -90,6 +98,12 @@ def _failed(invoice: Invoice) -> bool:
     automatic = invoice.collection_method == "charge_automatically"
     started = invoice.billing_reason != "subscription_create"
     return automatic and started and invoice.attempt_count > 0 and invoice.amount_remaining > 0
+
+
+def _waits(invoice: Invoice) -> bool:
+    """The payment of a change that somebody is confirming: it is not owed."""
+    waiting = invoice.organization.subscriptions.filter(pending_invoice_id=invoice.stripe_id)
+    return bool(waiting.exists())
 
 
 def _end_what_must_not_live(organization: Organization) -> None:

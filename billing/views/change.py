@@ -17,7 +17,7 @@ from billing.presentation.formats import day
 from billing.subscription import changes, preview
 from billing.subscription.changes import Changed
 from billing.subscription.wishes import Wish
-from billing.views.answers import back_to_billing, stripe_is_away
+from billing.views.answers import back_to_billing, see_other, stripe_is_away
 from orgs.capabilities import Capability
 from orgs.decorators import requires
 from orgs.exceptions import Unprocessable
@@ -31,6 +31,8 @@ class WishForm(forms.Form):
     interval = forms.ChoiceField(choices=PlanPrice.Interval.choices, required=False)
     currency = forms.RegexField(r"^[a-z]{3}$", required=False)
     seats = forms.IntegerField(required=False, min_value=1, max_value=100_000)
+    addon = forms.SlugField(max_length=64, required=False)
+    packs = forms.IntegerField(required=False, min_value=0, max_value=10_000)
 
     def wish(self) -> Wish:
         """Raises Unprocessable naming the first field that makes no sense."""
@@ -44,6 +46,7 @@ class WishForm(forms.Form):
             interval=found["interval"] or None,
             currency=found["currency"] or None,
             seats=found["seats"],
+            addons={found["addon"]: found["packs"] or 0} if found["addon"] else {},
         )
 
 
@@ -89,6 +92,8 @@ def _shown(request: OrgRequest) -> HttpResponse:
 
 def _confirmed(request: OrgRequest, slug: str) -> HttpResponse:
     done = changes.confirm(request.organization, request.user, request.POST.get("quote", ""))
+    if done.confirm_url:
+        return see_other(done.confirm_url)
     with timezone.override(request.organization.time_zone):
         messages.success(request, _sentence(done))
     return back_to_billing(slug)

@@ -86,7 +86,7 @@ def test_a_quote_is_good_for_its_own_organization_alone(organization, stripe):
         changes.confirm(organization, owner_of(organization), token)
 
 
-@pytest.mark.parametrize("card", ["decline", "3ds", "insufficient_funds"])
+@pytest.mark.parametrize("card", ["decline", "insufficient_funds"])
 def test_a_declined_card_changes_nothing(organization, stripe, card):
     customer = stripe.customer_of(organization)
     stripe.simulator.set_card(customer, card)

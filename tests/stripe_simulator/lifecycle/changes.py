@@ -30,10 +30,6 @@ def update(sim: Simulator, subscription: Obj, params: Obj) -> None:
     if subscription["status"] in standing.ENDED:
         _update_ended(sim, subscription, params)
         return
-    if params.get("payment_behavior") == "pending_if_incomplete":
-        raise StripeError(
-            "The simulator has not built pending updates.", status=501, param="payment_behavior"
-        )
     before = subscription["latest_invoice"]
     with sim.sequence(CHANGE_INVOICED):
         previous = assign(subscription, params, *PLAIN)
@@ -42,7 +38,7 @@ def update(sim: Simulator, subscription: Obj, params: Obj) -> None:
         previous |= set_discounts(sim, subscription, params)
         previous |= _set_trial(sim, subscription, params)
         if params.get("items") or params.get("billing_cycle_anchor") == "now":
-            previous |= _change_items(sim, subscription, params)
+            previous |= change_items(sim, subscription, params)
         if previous:
             sim.emit("customer.subscription.updated", subscription, previous)
         if params.get("payment_behavior") == "error_if_incomplete":
@@ -123,7 +119,7 @@ def write_parts(bill: Bill, parts: list[Part], invoice_items: list[str] | None =
         )
 
 
-def _change_items(sim: Simulator, subscription: Obj, params: Obj) -> Obj:
+def change_items(sim: Simulator, subscription: Obj, params: Obj) -> Obj:
     wanted = params.get("items") or []
     found = read_changes(sim, subscription, wanted)
     moment = int(params.get("proration_date") or sim.now(subscription))

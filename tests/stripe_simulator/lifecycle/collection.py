@@ -78,7 +78,7 @@ def record_failure(sim: Simulator, invoice: Obj, verdict: Verdict, *, planned: b
     exhausted = planned and invoice["next_payment_attempt"] is None and invoice["auto_advance"]
     if exhausted and invoice["billing_reason"] != FIRST_INVOICE:
         _give_up(sim, subscription)
-    elif subscription["status"] == "active":
+    elif subscription["status"] == "active" and not subscription["_sim"].get("awaits"):
         standing.change(sim, subscription, status="past_due")
 
 

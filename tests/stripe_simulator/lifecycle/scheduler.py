@@ -8,6 +8,7 @@ from tests.stripe_simulator.lifecycle import (
     checkout,
     collection,
     invoices,
+    pending,
     renewal,
     schedules,
     standing,
@@ -209,6 +210,14 @@ def _turning(sim: Simulator, key: str, act: Turn) -> Callable[[], None]:
     return lambda: act(sim, sim.find("subscription", key))
 
 
+def _pending(sim: Simulator, clock: str | None) -> Iterator[Due]:
+    """Changes that nobody paid for."""
+    for subscription in on_clock(sim, "subscription", clock):
+        if subscription["pending_update"]:
+            at = subscription["pending_update"]["expires_at"]
+            yield Due(at, 4, subscription["id"], _turning(sim, subscription["id"], pending.forget))
+
+
 def _schedules(sim: Simulator, clock: str | None) -> Iterator[Due]:
     """A phase turns just before the renewal that bills it."""
     for schedule in on_clock(sim, "subscription_schedule", clock):
@@ -239,6 +248,7 @@ PRODUCERS: list[Callable[[Simulator, str | None], Iterator[Due]]] = [
     _retries,
     _incomplete,
     _subscriptions,
+    _pending,
     _schedules,
     _overdue,
 ]

@@ -1,11 +1,14 @@
 """A subscription's status and the ways it changes; each change tells what it was before."""
 
+from collections.abc import Callable
 from typing import Any
 
 from tests.stripe_simulator.simulator import Simulator
 from tests.stripe_simulator.store import Obj
 
 ENDED = {"canceled", "incomplete_expired"}
+# What else waits for a subscription's invoice to be paid.
+AFTER_PAYMENT: list[Callable[[Simulator, Obj, Obj], None]] = []
 
 
 def change(sim: Simulator, subscription: Obj, **values: Any) -> None:
@@ -24,6 +27,8 @@ def activate_after_payment(sim: Simulator, subscription: Obj, invoice: Obj) -> N
     is_latest = subscription["latest_invoice"] == invoice["id"]
     if status == "incomplete" or (status in {"past_due", "unpaid"} and is_latest):
         change(sim, subscription, status="active")
+    for follow in AFTER_PAYMENT:
+        follow(sim, subscription, invoice)
 
 
 def cancel(

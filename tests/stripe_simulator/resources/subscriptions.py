@@ -1,7 +1,7 @@
 """Subscriptions and their items."""
 
 from tests.stripe_simulator.errors import StripeError
-from tests.stripe_simulator.lifecycle import changes, renewal, standing, subscriptions
+from tests.stripe_simulator.lifecycle import changes, pending, renewal, standing, subscriptions
 from tests.stripe_simulator.routing import Call, endpoint, within
 from tests.stripe_simulator.store import Obj
 
@@ -36,7 +36,11 @@ def retrieve(call: Call) -> Obj:
 @endpoint("POST", "/v1/subscriptions/{subscription_exposed_id}")
 def update(call: Call) -> Obj:
     subscription = _subscription(call)
-    changes.update(call.sim, subscription, call.params)
+    waits = call.params.get("payment_behavior") == "pending_if_incomplete"
+    if waits and subscription["status"] not in standing.ENDED:
+        pending.update(call.sim, subscription, call.params)
+    else:
+        changes.update(call.sim, subscription, call.params)
     return call.shown(subscription)
 
 
