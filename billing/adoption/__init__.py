@@ -1,0 +1,1 @@
+"""The ways in: organizations are classified before enforcement, customers of Stripe adopted."""
