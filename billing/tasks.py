@@ -37,7 +37,7 @@ from billing.signals import (
     subscription_orphaned,
     trial_repeated,
 )
-from billing.subscription import checkout, customers, details, endings, transfer
+from billing.subscription import checkout, customers, details, endings, farewell, transfer
 from orgs.models import Organization
 from orgs.signals import organization_created, organization_renamed, role_changed
 
@@ -173,6 +173,12 @@ def end_unpaid_subscriptions() -> None:
     lost = EffectivePlan.objects.downgraded_for_debt().still_subscribed()
     for row in lost.select_related("organization").order_by("pk").iterator(chunk_size=500):
         _each("end_unpaid", row.organization, endings.end_unpaid)
+
+
+@shared_task
+def delete_closed_customers() -> None:
+    """Every 10 minutes, where the catalogue says that closing deletes the customer at Stripe."""
+    farewell.delete_customers()
 
 
 @shared_task(soft_time_limit=3000, time_limit=3300)

@@ -22,6 +22,10 @@ SCHEDULE: Final[dict[str, dict[str, Any]]] = {
         "task": "billing.tasks.end_unpaid_subscriptions",
         "schedule": 600.0,
     },
+    "delete-closed-customers": {
+        "task": "billing.tasks.delete_closed_customers",
+        "schedule": 600.0,
+    },
     # F3: a licence that ended, came, went, or a clock that was turned back.
     "check-licence": {"task": "billing.tasks.check_licence", "schedule": 3600.0},
     # DESIGN, Money in: an hourly reconcile.

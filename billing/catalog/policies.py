@@ -251,6 +251,8 @@ class Organizations(Entry):
     founder_customer_moves: Bool = False
     # Whether somebody in a team may pay for a plan of their own beside it.
     members_buy_own_plans: Bool = True
+    # Closing an organization asks Stripe to delete its customer.
+    delete_customer_when_closed: Bool = False
 
 
 class Credit(Entry):

@@ -21,6 +21,16 @@ class BillingAccountQuerySet(models.QuerySet["BillingAccount"]):
         )
 
 
+    def of_closed(self) -> Self:
+        """Customers at Stripe of organizations that are closed."""
+        return (
+            self.filter(organization__closed_at__isnull=False, customer_deleted_at=None)
+            .exclude(stripe_customer_id=None)
+            .select_related("organization")
+            .order_by("created_at")
+        )
+
+
 class BillingAccount(models.Model):
     """One per organization. Ours alone decides which organization a Stripe customer is (A21)."""
 

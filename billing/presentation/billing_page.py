@@ -25,6 +25,7 @@ class BillingPage:
     seats: standing_notes.SeatsForm | None
     can_cancel: bool
     can_keep: bool  # something is scheduled that one may undo
+    takes_codes: bool  # here, and not on the payment page alone
     matrix: matrix.Matrix
     invoices: list[invoices.Row]
 
@@ -41,10 +42,17 @@ def of(organization: Organization, wanted: Terms) -> BillingPage:
             discount=standing_notes.discount(standing),
             seats=standing_notes.seats(effective),
             can_keep=_can_keep(effective, standing),
+            takes_codes=_takes_codes(effective),
             can_cancel=effective.source == Source.STRIPE and effective.ends_at is None,
             matrix=_matrix(_standing(effective, account, standing), wanted),
             invoices=invoices.newest(organization),
         )
+
+
+def _takes_codes(effective: EffectivePlan) -> bool:
+    """Stripe's codes need a subscription that goes on; our own credit whoever has an account."""
+    subscribed = effective.source == Source.STRIPE and effective.ends_at is None
+    return subscribed or (stripe_api.is_configured() and bool(catalog.current().promotions.credits))
 
 
 def _can_keep(effective: EffectivePlan, standing: Subscription | None) -> bool:

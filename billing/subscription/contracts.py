@@ -29,7 +29,10 @@ _LINK: Final = re.compile(r"https://\S+")
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """`documents`: name → link, of those that the catalogue says are available."""
+    """`documents`: name → link, of those that the catalogue says are available.
+
+    Without a country Stripe must know the address already, or it cannot compute the tax.
+    """
 
     plan_key: str
     interval: str = "year"
@@ -37,6 +40,8 @@ class Agreement:
     seats: int | None = None
     net_days: int = 30
     purchase_order: str = ""
+    country: str = ""
+    postal_code: str = ""
     documents: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -54,8 +59,8 @@ def agree(
     if account.stripe_customer_id is None:
         raise NotConfigured(_("Payments are not set up on this installation."))
     price, seats = checkout.quote(_order(organization, agreement), by_contract=True)
-    if agreement.purchase_order:
-        stripe_api.update_customer(account.stripe_customer_id, _on_invoices(agreement))
+    if about := _about_customer(agreement):
+        stripe_api.update_customer(account.stripe_customer_id, about)
     terms = {"collection_method": "send_invoice", "days_until_due": agreement.net_days}
     try:
         held = holding.of(organization)
@@ -99,9 +104,15 @@ def _order(organization: Organization, agreement: Agreement) -> Order:
     )
 
 
-def _on_invoices(agreement: Agreement) -> dict[str, Any]:
-    order = {"name": "Purchase order", "value": agreement.purchase_order}
-    return {"invoice_settings": {"custom_fields": [order]}}
+def _about_customer(agreement: Agreement) -> dict[str, Any]:
+    """What is printed on invoices, and where the customer is: Stripe keeps it, we do not."""
+    found: dict[str, Any] = {}
+    if agreement.purchase_order:
+        order = {"name": "Purchase order", "value": agreement.purchase_order}
+        found["invoice_settings"] = {"custom_fields": [order]}
+    if agreement.country:
+        found["address"] = {"country": agreement.country, "postal_code": agreement.postal_code}
+    return found
 
 
 def _begin(

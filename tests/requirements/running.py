@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.message import Message
+from http.cookies import SimpleCookie
 from typing import Any
 from urllib.parse import urlencode
 
@@ -23,9 +25,10 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.servers.basehttp import WSGIRequestHandler, WSGIServer
 from django.core.wsgi import get_wsgi_application
-from django.db import connections
+from django.db import connection, connections
 from django.test import Client, override_settings
 from django.utils import timezone
+from psycopg.sql import SQL, Identifier
 from redis import Redis
 
 from billing import catalog, tasks
@@ -51,11 +54,18 @@ THREADS = 4
 class Answer:
     status: int
     text: str
-    headers: dict[str, str]
+    headers: Message
 
     @property
     def body(self) -> Any:
         return json.loads(self.text)
+
+    @property
+    def cookies(self) -> SimpleCookie:
+        found: SimpleCookie = SimpleCookie()
+        for header in self.headers.get_all("Set-Cookie", []):
+            found.load(header)
+        return found
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -71,10 +81,9 @@ def fetch(url: str, **how: Any) -> Answer:
     request = urllib.request.Request(url, **how)  # noqa: S310 (our own addresses)
     try:
         with _opener.open(request, timeout=PATIENCE_SECONDS) as found:
-            return Answer(found.status, found.read().decode(errors="replace"), dict(found.headers))
+            return Answer(found.status, found.read().decode(errors="replace"), found.headers)
     except urllib.error.HTTPError as refused:
-        text = refused.read().decode(errors="replace")
-        return Answer(refused.code, text, dict(refused.headers))
+        return Answer(refused.code, refused.read().decode(errors="replace"), refused.headers)
 
 
 @dataclass(frozen=True)
@@ -125,7 +134,7 @@ class Customer:
     organization: Organization
     person: User
     token: str
-    _cookies: dict[str, str] = field(default_factory=dict)
+    _cookies: dict[str, dict[str, str]] = field(default_factory=dict)
 
     # --- The API ------------------------------------------------------------------------------
 
@@ -167,29 +176,30 @@ class Customer:
         return answer.text
 
     def open(self, path: str, *, person: User | None = None) -> Answer:
-        url = f"{self.site.url}/o/{self.organization.slug}/{path}"
-        return fetch(url, headers={"Cookie": self._cookies_of(person or self.person)})
+        return self._visit(person or self.person, path)
 
     def submit(self, path: str, **fields: str) -> Answer:
-        """A form of the billing page, as a browser sends it."""
+        """A form of the pages, as a browser sends it; messages are shown by the next page."""
         form = self.open("settings/billing/")
         token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', form.text)
-        cookie = re.search(r"csrftoken=\w+", form.headers.get("Set-Cookie", ""))
         assert token, form.text[:500]
-        assert cookie
-        return fetch(
-            f"{self.site.url}/o/{self.organization.slug}/{path}",
-            data=urlencode({"csrfmiddlewaretoken": token[1], **fields}).encode(),
-            headers={"Cookie": f"{self._cookies_of(self.person)}; {cookie[0]}"},
-        )
+        sent = urlencode({"csrfmiddlewaretoken": token[1], **fields})
+        return self._visit(self.person, path, data=sent.encode())
+
+    def _visit(self, person: User, path: str, **how: Any) -> Answer:
+        """A browser keeps every cookie that it is given."""
+        jar = self._cookies.setdefault(person.email, {}) or cookies_of(person)
+        sent = "; ".join(f"{name}={value}" for name, value in jar.items())
+        url = f"{self.site.url}/o/{self.organization.slug}/{path}"
+        answer = fetch(url, headers={"Cookie": sent}, **how)
+        for cookie in answer.cookies.values():
+            jar[cookie.key] = cookie.coded_value
+        self._cookies[person.email] = jar
+        return answer
 
     def colleague(self, role: Role) -> User:
-        return member_of(self.organization, role)
-
-    def _cookies_of(self, person: User) -> str:
-        if person.email not in self._cookies:
-            self._cookies[person.email] = cookies_of(person)
-        return self._cookies[person.email]
+        found: User = member_of(self.organization, role)
+        return found
 
     # --- Money and time -----------------------------------------------------------------------
 
@@ -334,8 +344,22 @@ def _is_quiet() -> bool:
         return not waiting and not redis.llen("celery") and not redis.hlen("unacked")
 
 
-def cookies_of(person: User) -> str:
-    """A signed-in person's cookie header, as their browser would send it."""
+def cookies_of(person: User) -> dict[str, str]:
+    """A signed-in person's cookies."""
     client = Client()
     client.force_login(person)
-    return "; ".join(f"{name}={morsel.value}" for name, morsel in client.cookies.items())
+    return {name: morsel.coded_value for name, morsel in client.cookies.items()}
+
+
+def everything_stored() -> str:
+    """Every row of every table as text."""
+    texts = []
+    with connection.cursor() as cursor:
+        for table in connection.introspection.table_names(cursor):
+            cursor.execute(
+                SQL("SELECT coalesce(string_agg(t::text, chr(10)), '') FROM {} t").format(
+                    Identifier(table)
+                )
+            )
+            texts.append(cursor.fetchone()[0])
+    return "\n".join(texts)

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import time
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -392,11 +393,12 @@ def test_a_renewal_that_is_not_paid_leaves_the_budget_as_it_was(subscriber):
 def test_active_statuses_are_active_trialing_past_due_and_incomplete(site):
     """Shown as active by policy; tokens are still granted only on payment."""
     seen = {}
-    for status, how in {
+    ways: dict[str, dict[str, Any]] = {
         "active": {},
         "trialing": {"trial_period_days": 7},
         "incomplete": {"payment_behavior": "default_incomplete"},
-    }.items():
+    }
+    for status, how in ways.items():
         customer = site.team()
         seen[status] = _subscribed(customer, **how)
     late = site.team().buy("pro")
@@ -422,9 +424,9 @@ def _subscribed(customer, **how):
         stripe.customers.update(
             customer.stripe_id, {"invoice_settings": {"default_payment_method": method.id}}
         )
-    stripe.subscriptions.create(
-        {"customer": customer.stripe_id, "items": [{"price": price_of(customer, "pro")}], **how}
-    )
+    items = [{"price": price_of(customer, "pro")}]
+    wanted: Any = {"customer": customer.stripe_id, "items": items, **how}
+    stripe.subscriptions.create(wanted)
     customer.site.settle()
     return customer.status, customer.reading("tokens")["limit"]
 

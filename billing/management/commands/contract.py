@@ -24,6 +24,8 @@ class Command(BaseCommand):
         parser.add_argument("--currency", default="", help="default: the customer's own")
         parser.add_argument("--seats", type=int, default=None)
         parser.add_argument("--net-days", type=int, default=30, help="days to pay an invoice")
+        parser.add_argument("--country", default="", help="of the payer, for the tax: US, VN")
+        parser.add_argument("--postal-code", default="")
         parser.add_argument("--purchase-order", default="", help="printed on every invoice")
         parser.add_argument(
             "--document", action="append", default=[], metavar="NAME=LINK", help="such as the MSA"
@@ -40,6 +42,8 @@ class Command(BaseCommand):
             seats=options["seats"],
             net_days=options["net_days"],
             purchase_order=options["purchase_order"],
+            country=options["country"],
+            postal_code=options["postal_code"],
             documents=dict(_split(found) for found in options["document"]),
         )
         try:
