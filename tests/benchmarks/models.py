@@ -18,3 +18,19 @@ class Counter(models.Model):
 
     def __str__(self) -> str:
         return f"{self.organization_id}: {self.used}"
+
+
+class Delivery(models.Model):
+    """One event as it came: a row with one index, and nothing else done."""
+
+    event_id = models.CharField(max_length=255, unique=True)
+    payload = models.JSONField()
+
+    objects: ClassVar[models.Manager["Delivery"]] = models.Manager()
+
+    class Meta:
+        app_label = "benchmarks"
+        db_table = "benchmark_delivery"
+
+    def __str__(self) -> str:
+        return self.event_id
