@@ -10,6 +10,8 @@ events_arrived = Signal()
 events_applied = Signal()
 # Arguments: organization. Its invoice rows were brought up to date; paid ones may roll periods.
 invoices_copied = Signal()
+# Arguments: purchase: PackPurchase. It was paid, or money of it went back.
+credits_settled = Signal()
 # Arguments: moved: CustomerTransfer. A customer changed hands; Stripe is still to be told.
 customer_transferred = Signal()
 # Arguments: organization. It has more than one live subscription: one stays, the others end (B3).

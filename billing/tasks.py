@@ -37,7 +37,15 @@ from billing.signals import (
     subscription_orphaned,
     trial_repeated,
 )
-from billing.subscription import checkout, customers, details, endings, farewell, transfer
+from billing.subscription import (
+    checkout,
+    credit_packs,
+    customers,
+    details,
+    endings,
+    farewell,
+    transfer,
+)
 from orgs.models import Organization
 from orgs.signals import organization_created, organization_renamed, role_changed
 
@@ -87,6 +95,12 @@ def tell_details(organization_id: str) -> None:
     organization = Organization.objects.open().filter(pk=UUID(organization_id)).first()
     if organization is not None:
         details.tell(organization)
+
+
+@shared_task
+def settle_packs() -> None:
+    """Every 5 minutes: packs that were paid, or left, without a word from Stripe."""
+    credit_packs.settle_waiting()
 
 
 @shared_task

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from billing.views import cancel, change, checkout, details, extras, invoices, page, portal, pricing
+from billing.views import cancel, change, checkout, details, extras, invoices, packs, page, portal, pricing
 
 app_name = "billing"
 
@@ -16,6 +16,8 @@ urlpatterns = [
     path("o/<slug:slug>/settings/billing/keep/", change.keep, name="keep"),
     path("o/<slug:slug>/settings/billing/cancel/", cancel.cancel, name="cancel"),
     path("o/<slug:slug>/settings/billing/promo/", extras.promo, name="promo"),
+    path("o/<slug:slug>/settings/billing/credits/", packs.buy, name="credits"),
+    path("o/<slug:slug>/settings/billing/credits/return/", packs.returned, name="credits-return"),
     path("o/<slug:slug>/settings/billing/trial/", extras.trial, name="trial"),
     path("o/<slug:slug>/settings/billing/notify-owner/", extras.notify_owner, name="notify-owner"),
     path("o/<slug:slug>/settings/billing/portal/", portal.enter, name="portal"),

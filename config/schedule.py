@@ -16,6 +16,8 @@ SCHEDULE: Final[dict[str, dict[str, Any]]] = {
         "task": "billing.tasks.settle_expired_checkouts",
         "schedule": 600.0,
     },
+    # A pack whose webhook was lost is credited soon after all.
+    "settle-packs": {"task": "billing.tasks.settle_packs", "schedule": 300.0},
     # A lock or a trial's end is true without it; people hear of it within a minute.
     "announce-transitions": {"task": "billing.tasks.announce_transitions", "schedule": 60.0},
     "end-unpaid-subscriptions": {

@@ -5,6 +5,7 @@ from typing import TypedDict, Unpack
 
 from django.db import IntegrityError, transaction
 
+from billing.entitlement.clock import now_for
 from billing.entitlement.store import current
 from orgs import audit
 from orgs.models import Organization, User
@@ -16,6 +17,7 @@ from quotas.models import Credit, LimitAdjustment
 class CreditTerms(TypedDict, total=False):
     """`reference` names what paid for it: the same one credits once."""
 
+    starts_at: datetime
     expires_at: datetime | None
     priority: int
     reference: str | None
@@ -57,6 +59,24 @@ def add_credits(
         limits.derive(organization, effective)
         _audit("credits.added", organization, meter, amount, reason, terms.get("author"))
         return credit
+
+
+def keep_credits(organization: Organization, reference: str, keep: int) -> None:
+    """After a refund: of the pack no more than `keep` units were ever paid; used ones are gone."""
+    effective = current(organization)
+    with transaction.atomic():
+        limits.lock_head(organization)
+        credit = Credit.objects.filter(organization=organization, reference=reference).first()
+        if credit is None or keep >= credit.amount:
+            return
+        used = credit.amount - credit.remaining
+        credit.remaining = max(keep - used, 0)
+        credit.amount = max(keep, used, 1)
+        if keep <= 0:  # nothing of it comes back, not even by a release
+            credit.expires_at = now_for(organization)
+        credit.save(update_fields=["amount", "remaining", "expires_at"])
+        limits.derive(organization, effective)
+        _audit("credits.taken_back", organization, credit.meter, keep, credit.reason, None)
 
 
 def adjust_limit(

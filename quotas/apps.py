@@ -14,7 +14,7 @@ class QuotasConfig(AppConfig):
         from quotas.engine.install import install
         from quotas.notices import receivers as notices  # noqa: F401
         from quotas.port import Usage
-        from quotas.reaction import alerts, receivers  # noqa: F401  importing them connects them
+        from quotas.reaction import alerts, purchases, receivers  # noqa: F401  importing them connects them
         from quotas.seats import PlanSeats
 
         post_migrate.connect(install, sender=self)

@@ -10,6 +10,8 @@ def register() -> None:
         {
             "usage.overage_decided": _("Extra usage decided"),
             "usage.alerts_changed": _("Usage alerts changed"),
+            "credits.added": _("Credits added"),
+            "credits.taken_back": _("Credits taken back"),
             "usage.reconciled": _("Usage reconciled with the ledger"),
             "notices.endpoint_added": _("Address for notices added"),
             "notices.endpoint_disabled": _("Address for notices switched off"),

@@ -3,13 +3,18 @@
 from datetime import datetime
 
 from django.db import connection
+from django.db.models import F, Q
 
+from billing.entitlement.clock import now_for
 from billing.models import EffectivePlan
+from billing.ports import CreditsLeft, ExtraCost
 from billing.presentation.banner import Banner, Reader
+from billing.subscription import metering
 from orgs.models import Organization
 from quotas.engine import members
-from quotas.models import Balance, QuotaHead
-from quotas.reading import banner
+from quotas.models import Balance, Credit, QuotaHead
+from quotas.reaction import overage_delivery
+from quotas.reading import banner, usage
 
 
 class Usage:
@@ -41,6 +46,36 @@ class Usage:
             cursor.execute("SELECT clock_timestamp()")
             clock: datetime = cursor.fetchone()[0]
         return head.frozen_at or clock
+
+    def credits(self, organization: Organization) -> list[CreditsLeft]:
+        now = now_for(organization)
+        live = Credit.objects.filter(
+            Q(expires_at=None) | Q(expires_at__gt=now),
+            organization=organization,
+            remaining__gt=0,
+            starts_at__lte=now,
+        ).order_by("meter", "priority", F("expires_at").asc(nulls_last=True), "pk")
+        return [
+            CreditsLeft(meter=row.meter, left=row.remaining, expires_at=row.expires_at)
+            for row in live
+        ]
+
+    def extras(self, organization: Organization) -> list[ExtraCost]:
+        if not metering.of(organization):
+            return []
+        return [
+            ExtraCost(
+                meter=reading.key,
+                currency=reading.extra.currency,
+                so_far=reading.extra.so_far,
+                projected=reading.extra.projected,
+            )
+            for reading in usage.of(organization).readings
+            if reading.extra is not None
+        ]
+
+    def settle_overage(self, organization: Organization) -> None:
+        overage_delivery.settle(organization)
 
     def banner(self, effective: EffectivePlan, reader: Reader) -> Banner | None:
         return banner.of(effective, reader)

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from billing.api import owner_verbs, views
+from billing.api import owner_verbs, packs, views
 
 app_name = "billing-api"
 
@@ -14,6 +14,8 @@ urlpatterns = [
     path("cancel", owner_verbs.Cancel.as_view(), name="cancel"),
     path("keep", owner_verbs.Keep.as_view(), name="keep"),
     path("promo", owner_verbs.Promo.as_view(), name="promo"),
+    path("packs", packs.Packs.as_view(), name="packs"),
+    path("credits", packs.Credits.as_view(), name="credits"),
     path("trial", owner_verbs.Trial.as_view(), name="trial"),
     path("sync", owner_verbs.Sync.as_view(), name="sync"),
     path("portal", views.Portal.as_view(), name="portal"),

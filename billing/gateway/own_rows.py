@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 from django.utils import timezone
 
-from billing.gateway import mirror, stripe_api
+from billing.gateway import mirror, pack_refunds, stripe_api
 from billing.gateway.stripe_api import Missing
 from billing.models import BillingAccount, Invoice, PaymentMethod, PlanPrice, Subscription
 from billing.models.subscription import ENDED_STATUSES
@@ -46,7 +46,9 @@ def copy(account: BillingAccount, *, everything: bool = False) -> Copied:
     _copy_account(account, customer)
     _copy_subscriptions(account, list(mirror.subscriptions(customer_id)), complete=everything)
     _copy_invoices(account, list(mirror.invoices(customer_id, changed_since=since)))
-    _copy_refunds(account, list(mirror.charges(customer_id, changed_since=since)))
+    charges = list(mirror.charges(customer_id, changed_since=since))
+    _copy_refunds(account, charges)
+    pack_refunds.copy(account, charges)
     _copy_disputes(account, changed_since=since)
     _copy_payment_methods(account, customer, mirror.payment_methods(customer_id))
     account.synced_at = started
@@ -111,7 +113,7 @@ def _copy_subscriptions(account: BillingAccount, found: list[Json], *, complete:
 
 
 def _find_plans(rows: list[Subscription]) -> None:
-    """With packs beside it, the item that carries a plan of ours is the base, wherever it stands."""
+    """With packs beside it, the item that carries a plan of ours is the base."""
     mixed = [row for row in rows if sum(not item["metered"] for item in row.items) > 1]
     named = {item["price"] for row in mixed for item in row.items}
     plans = set(

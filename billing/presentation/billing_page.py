@@ -8,7 +8,7 @@ from billing import catalog
 from billing.entitlement import store
 from billing.gateway import stripe_api
 from billing.models import BillingAccount, EffectivePlan, Source, Subscription, SubscriptionPlan
-from billing.presentation import invoices, matrix, overview, standing_notes
+from billing.presentation import invoices, matrix, overview, packs, standing_notes
 from billing.presentation.buttons import Standing, Terms
 from billing.subscription import audience, trials
 from orgs.models import Membership, Organization
@@ -26,6 +26,7 @@ class BillingPage:
     can_cancel: bool
     can_keep: bool  # something is scheduled that one may undo
     takes_codes: bool  # here, and not on the payment page alone
+    packs: packs.Part
     matrix: matrix.Matrix
     invoices: list[invoices.Row]
 
@@ -44,6 +45,7 @@ def of(organization: Organization, wanted: Terms) -> BillingPage:
             can_keep=_can_keep(effective, standing),
             takes_codes=_takes_codes(effective),
             can_cancel=effective.source == Source.STRIPE and effective.ends_at is None,
+            packs=packs.of(organization, effective),
             matrix=_matrix(_standing(effective, account, standing), wanted),
             invoices=invoices.newest(organization),
         )

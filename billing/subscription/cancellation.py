@@ -10,7 +10,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from billing import catalog
+from billing import catalog, ports
 from billing.catalog.policies import Cancellation
 from billing.entitlement import clock
 from billing.exceptions import NothingToChange
@@ -66,7 +66,6 @@ def preview(organization: Organization) -> Leaving:
     )
 
 
-@transaction.atomic
 def cancel(
     organization: Organization, person: User, *, reason: str = "", comment: str = ""
 ) -> datetime:
@@ -74,6 +73,14 @@ def cancel(
 
     An open invoice stays owed: leaving does not pay it.
     """
+    ports.usage().settle_overage(organization)  # the last invoice may be written now
+    return _cancel(organization, person, reason=reason, comment=comment)
+
+
+@transaction.atomic
+def _cancel(
+    organization: Organization, person: User, *, reason: str, comment: str
+) -> datetime:
     holding.lock(organization)
     held = _held(organization)
     policy = catalog.current().cancellation_of(held.plan_key)
@@ -119,11 +126,15 @@ def _ends_at(organization: Organization, held: Holding, policy: Cancellation) ->
 
 
 def _end_now(held: Holding, policy: Cancellation, details: dict[str, str]) -> None:
-    """A prorated refund becomes credit of the customer, as Stripe does it."""
+    """A prorated refund becomes credit of the customer, as Stripe does it.
+
+    Usage that was not invoiced yet is, or it would be lost.
+    """
     returns = policy.refund == "prorated"
+    invoices = returns or bool(held.metered)
     stripe_api.end_subscription(
         held.subscription.stripe_id,
-        {"prorate": returns, "invoice_now": returns, "cancellation_details": details},
+        {"prorate": returns, "invoice_now": invoices, "cancellation_details": details},
         key=f"cancel:{uuid4().hex}",
     )
 

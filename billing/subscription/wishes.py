@@ -53,7 +53,7 @@ def target_of(organization: Organization, held: Holding, wish: Wish) -> Target:
         )
     price, seats = _priced(organization, held, wish)
     addons = packs.wished(held, price.plan, wish.addons)
-    if (price.pk, seats, addons) == (held.price.pk, held.seats, _held_packs(held)):
+    if (price.pk, seats, addons) == (held.price.pk, held.seats, held_packs(held)):
         raise NothingToChange(_("Your subscription is exactly that already."))
     _keep_seats_for_everybody(organization, held, price.plan, seats)
     transition = _transition(held, price, seats, addons)
@@ -129,7 +129,7 @@ def _keep_seats_for_everybody(
         )
 
 
-def _held_packs(held: Holding) -> dict[str, int]:
+def held_packs(held: Holding) -> dict[str, int]:
     return {key: item["quantity"] for key, (item, _extra) in held.packs.items()}
 
 
@@ -147,6 +147,6 @@ def _transition(
         return policies.to_yearly if yearly else policies.to_monthly
     if seats != held.seats:
         return policies.more_seats if seats > held.seats else policies.fewer_seats
-    before = _held_packs(held)
+    before = held_packs(held)
     more = any(quantity > before.get(key, 0) for key, quantity in addons.items())
     return policies.more_packs if more else policies.fewer_packs

@@ -115,10 +115,12 @@ RULES: dict[str, Rule] = {
     "api/v1/billing/keep": owners_call(409),
     "api/v1/billing/promo": owners_call(409, body={"code": "LAUNCH20"}),
     "api/v1/billing/trial": owners_call(200, body={"tier": "pro"}),
+    "api/v1/billing/packs": Rule(who=Who.CALLER, answers={"GET": 200}, reads=May.BILLING_VIEW),
     "api/v1/billing/sync": owners_call(409, when_locked=True),
     "api/v1/billing/portal": Rule(
         who=Who.CALLER, answers={"POST": 200}, writes=May.BILLING_MANAGE, stripe=True
     ),
+    "api/v1/billing/credits": owners_call(200, body={"pack": "ai_10k"}),
     "api/v1/billing/invoices": Rule(who=Who.CALLER, answers={"GET": 200}, reads=May.BILLING_VIEW),
     "api/subscriptions/usage": Rule(who=Who.CALLER, answers={"GET": 200}, reads=May.USAGE_VIEW_OWN),
     # The API for satellites: scopes of the token decide, for meters and for organizations.
@@ -207,6 +209,12 @@ RULES: dict[str, Rule] = {
         stripe=True,
     ),
     "o/<slug:slug>/settings/billing/promo/": act(May.BILLING_MANAGE, 303, stripe=True),
+    "o/<slug:slug>/settings/billing/credits/": act(
+        May.BILLING_MANAGE, 303, body={"pack": "ai_10k"}, stripe=True
+    ),
+    "o/<slug:slug>/settings/billing/credits/return/": Rule(
+        who=Who.MEMBER, answers={"GET": 303}, reads=May.BILLING_MANAGE
+    ),
     "o/<slug:slug>/settings/billing/trial/": act(May.BILLING_MANAGE, 303, body={"tier": "pro"}),
     "o/<slug:slug>/settings/billing/notify-owner/": act(
         May.ORGANIZATION_VIEW, 303, when_locked=True

@@ -6,7 +6,9 @@ import pytest
 from django.test import Client
 
 from billing.catalog.money import format_money
+from billing.entitlement.store import current
 from billing.models import Subscription
+from quotas.engine import enforcement, limits
 from quotas.models import OverageReport, UsageControl
 from quotas.reading import usage
 from tests.billing.overage import (
@@ -131,8 +133,6 @@ def test_a_count_that_fits_nothing_is_left_to_a_person(stripe, settings, caplog)
 
 
 def test_a_release_takes_back_what_was_reported(stripe):
-    from quotas.engine import enforcement
-
     organization = on_pro(stripe)
     use(organization, INCLUDED)
     enforcement.consume(organization, METER, 30, idempotency_key="taken back")
@@ -206,9 +206,6 @@ def test_who_wants_no_overage_is_never_billed_any(stripe):
 
 
 def _derive(organization):
-    from billing.entitlement.store import current
-    from quotas.engine import limits
-
     limits.derive(organization, current(organization))
 
 

@@ -5,7 +5,14 @@ from typing import Any
 
 from tests.stripe_simulator import ids
 from tests.stripe_simulator.errors import StripeError, missing, required
-from tests.stripe_simulator.lifecycle import cards, discounts, invoices, payments, subscriptions
+from tests.stripe_simulator.lifecycle import (
+    cards,
+    collection,
+    discounts,
+    invoices,
+    payments,
+    subscriptions,
+)
 from tests.stripe_simulator.lifecycle.cards import Verdict
 from tests.stripe_simulator.lifecycle.customers import create_customer
 from tests.stripe_simulator.lifecycle.invoices import Bill
@@ -202,6 +209,9 @@ def _pay_once(
     if session["amount_total"] == 0:
         session["payment_status"] = "no_payment_required"
         return
+    if (session["_sim"]["params"].get("invoice_creation") or {}).get("enabled"):
+        _pay_by_invoice(sim, session, customer, method, verdict)
+        return
     intent = payments.open_intent(
         sim,
         session["amount_total"],
@@ -213,6 +223,28 @@ def _pay_once(
     payments.confirm(sim, intent, method, verdict)
     session["payment_intent"] = intent["id"]
     session["payment_status"] = "paid" if intent["status"] == "succeeded" else "unpaid"
+
+
+def _pay_by_invoice(
+    sim: Simulator, session: Obj, customer: Obj, method: Obj | None, verdict: Verdict
+) -> None:
+    """`invoice_creation`: the one payment is an invoice like any other, paid as it is made."""
+    bill = _quote(sim, session, None)
+    bill.customer = customer
+    data = session["_sim"]["params"]["invoice_creation"].get("invoice_data") or {}
+    bill.invoice |= {"auto_advance": False, "metadata": metadata_of(data)}
+    invoices.total(sim, bill)
+    invoice = invoices.keep(sim, bill)
+    invoices.finalize(sim, invoice)
+    collection.collect(sim, invoice, method, verdict)
+    intent = collection.intent_of(sim, invoice)
+    assert intent is not None
+    session |= {
+        "invoice": invoice["id"],
+        "payment_intent": intent["id"],
+        "payment_status": "paid" if intent["status"] == "succeeded" else "unpaid",
+    }
+    session["_sim"]["payment_intent"] = intent["id"]
 
 
 def _save_for_later(
