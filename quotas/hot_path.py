@@ -31,7 +31,7 @@ Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 _SCHEME = "bearer "
 _HEADERS: Final = [
-    ("Cache-Control", "no-store"),
+    ("Cache-Control", "no-store, private"),
     ("X-Content-Type-Options", "nosniff"),
     ("X-Frame-Options", "DENY"),
     ("Referrer-Policy", "same-origin"),

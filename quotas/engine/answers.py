@@ -40,6 +40,7 @@ _ERRORS: dict[str, Callable[[], DomainError]] = {
     "not_consumed": lambda: NothingToRelease("The consume with this key counted nothing."),
     "release_exceeds_usage": lambda: ReleaseExceedsUsage("More would be released than is used."),
     "stale_observation": lambda: StaleObservation("A later observation is known already."),
+    "observed_too_far": lambda: InvalidRequest("At most 5 minutes ahead.", field="observed_at"),
     "reservation_not_found": lambda: ReservationNotFound("There is no such reservation."),
     "reservation_ended": lambda: ReservationEnded(
         "The reservation was committed, voided or has expired."

@@ -21,7 +21,7 @@ logger = structlog.get_logger(__name__)
 MARK: Final = "ledger"
 # How much recorded time one transaction sums up, so that a backlog is worked off in steps.
 STEP: Final = timedelta(minutes=30)
-# Sums of hours before this are searched by organization, since late rows may lie anywhere.
+# Hours before this are searched by organization: what is late may lie anywhere since then.
 _RECENT: Final = timedelta(hours=2)
 # Open transactions of another database role show no start: read a little twice.
 _OVERLAP: Final = timedelta(seconds=10)
@@ -36,8 +36,10 @@ WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_xid I
 _DIRTY = """
 CREATE TEMPORARY TABLE usage_dirty ON COMMIT DROP AS
 SELECT DISTINCT e.organization_id, e.meter, date_trunc('hour', e.occurred_at, 'UTC') AS hour,
-       coalesce(h.frozen_at IS NULL, true)
-           AND date_trunc('hour', e.occurred_at, 'UTC') >= %(recent)s AS recent
+       h.frozen_at IS NULL AND date_trunc('hour', e.occurred_at, 'UTC') >= %(recent)s AS recent,
+       -- What has a clock of its own may have been recorded at any time.
+       CASE WHEN h.frozen_at IS NULL THEN date_trunc('hour', e.occurred_at, 'UTC') - %(ahead)s
+            ELSE 'epoch' END AS recorded_since
 FROM usage_event e LEFT JOIN quota_head h ON h.organization_id = e.organization_id
 WHERE e.recorded_at >= %(since)s AND e.recorded_at < %(until)s AND e.month >= %(month)s
 """
@@ -51,7 +53,7 @@ SELECT CASE WHEN EXISTS (SELECT 1 FROM plan_usage
 _DIRTY_OF = """
 CREATE TEMPORARY TABLE usage_dirty ON COMMIT DROP AS
 SELECT DISTINCT e.organization_id, e.meter, date_trunc('hour', e.occurred_at, 'UTC') AS hour,
-       false AS recent
+       false AS recent, 'epoch'::timestamptz AS recorded_since
 FROM usage_event e WHERE e.organization_id = %(organization)s AND e.occurred_at >= %(floor)s
 """
 _CLEAR = "DELETE FROM usage_rollup WHERE organization_id = %(organization)s AND bucket >= %(floor)s"
@@ -92,7 +94,10 @@ JOIN usage_rollup r ON r.organization_id = d.organization_id AND r.grain = 'hour
 GROUP BY 1, 3, 4, 5, 6, 7, 8
 {_STORE}
 """  # noqa: S608  constants of this module
-_ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)
+# Plans of a young partition are guesses. What is recent lies together at the ledger's end, where
+# the summaries find it: a search by organization would read all that it ever did.
+_BY_SUMMARIES = "SET LOCAL enable_nestloop = off; SET LOCAL enable_indexscan = off"
+_BY_ORGANIZATION = "SET LOCAL enable_nestloop = on; SET LOCAL enable_indexscan = on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,18 +188,18 @@ def _first_recorded() -> datetime | None:
 def _mark_dirty(cursor: Any, window: dict[str, datetime], now: datetime) -> None:
     recent = now - _RECENT
     month = _month(window["since"])
-    cursor.execute(_DIRTY, {**window, "recent": recent, "month": month})
+    cursor.execute("SET LOCAL enable_seqscan = off")
+    cursor.execute(_DIRTY, {**window, "recent": recent, "month": month, "ahead": _AHEAD})
 
 
 def _sum_up(cursor: Any) -> frozenset[UUID]:
     cursor.execute("SET LOCAL jit = off")
     cursor.execute("ANALYZE usage_dirty")
-    cursor.execute("SELECT recent, min(hour) FROM usage_dirty GROUP BY recent")
-    for recent, earliest in cursor.fetchall():
-        # What is late, or has a clock of its own, may have been recorded at any time.
-        bound = earliest - _AHEAD if recent else _ALWAYS
-        values = {"recent": recent, "bound": bound, "month": _month(bound)}
-        cursor.execute(_HOURS, values)
+    cursor.execute("SELECT recent, min(recorded_since) FROM usage_dirty GROUP BY recent")
+    for recent, bound in cursor.fetchall():
+        cursor.execute(_BY_SUMMARIES if recent else _BY_ORGANIZATION)
+        cursor.execute(_HOURS, {"recent": recent, "bound": bound, "month": _month(bound)})
+    cursor.execute(_BY_ORGANIZATION)
     cursor.execute("SELECT DISTINCT organization_id FROM usage_dirty")
     dirty = frozenset(organization for (organization,) in cursor.fetchall())
     if dirty:

@@ -28,6 +28,7 @@ class SatelliteClient:
 
     def __init__(self, secret: str | None, *, front: bool) -> None:
         self.secret = secret
+        self.front = front
         application = get_wsgi_application()
         self.application = hot_path.in_front_of(application, problem) if front else application
 
@@ -40,7 +41,15 @@ class SatelliteClient:
     def get(self, path: str, **headers: str) -> Answer:
         return self.send("GET", path, b"", **headers)
 
-    def send(self, method: str, path: str, body: Any, **headers: str) -> Answer:
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        *,
+        content_type: str = "application/json",
+        **headers: str,
+    ) -> Answer:
         """A body of bytes is sent as it is."""
         raw = body if isinstance(body, bytes) else json.dumps({} if body is None else body).encode()
         if self.secret is not None:
@@ -50,7 +59,7 @@ class SatelliteClient:
             method,
             normpath(f"/api/v1/{path}"),
             raw,
-            content_type="application/json",
+            content_type=content_type,
             QUERY_STRING=query,
         )
         seen: dict[str, Any] = {}

@@ -43,8 +43,14 @@ BEGIN
                ELSE 0 END,
            p.starts, p.ends, l.period_rule <> 'never'
     FROM unnest(p_orgs, p_meters, p_members) WITH ORDINALITY AS t(org, meter, member, ord)
-    LEFT JOIN quota_head h ON h.organization_id = t.org
-    LEFT JOIN usage_limit l ON l.organization_id = t.org AND l.meter = t.meter
+    -- LATERAL with LIMIT 1, as in apply_usage: one index probe each, whatever the statistics say.
+    LEFT JOIN LATERAL (
+        SELECT * FROM quota_head WHERE organization_id = t.org LIMIT 1
+    ) h ON true
+    LEFT JOIN LATERAL (
+        SELECT * FROM usage_limit
+        WHERE organization_id = t.org AND usage_limit.meter = t.meter LIMIT 1
+    ) l ON true
     LEFT JOIN LATERAL (
         SELECT l.period_start AS starts, l.period_end AS ends
         WHERE coalesce(h.frozen_at, now_here) >= l.period_start
@@ -56,8 +62,12 @@ BEGIN
         WHERE NOT (coalesce(h.frozen_at, now_here) >= l.period_start
           AND coalesce(h.frozen_at, now_here) < l.period_end)
     ) p ON true
-    LEFT JOIN plan_usage b ON b.organization_id = t.org AND b.meter = t.meter
-         AND b.member = CASE WHEN l.per_member THEN t.member ELSE '' END
-         AND b.period_start = p.starts
+    LEFT JOIN LATERAL (
+        SELECT * FROM plan_usage
+        WHERE organization_id = t.org AND plan_usage.meter = t.meter
+          AND plan_usage.member = CASE WHEN l.per_member THEN t.member ELSE '' END
+          AND plan_usage.period_start = p.starts
+        LIMIT 1
+    ) b ON true
     ORDER BY t.ord;
 END $$;

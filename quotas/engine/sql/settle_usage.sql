@@ -1,7 +1,7 @@
 -- One release, level report, commit or void. Answers like apply_usage, one row per line.
 --
 -- Further outcomes without a row: key_gone, not_consumed, release_exceeds_usage,
--- stale_observation, reservation_not_found, reservation_ended, exceeds_hold.
+-- stale_observation, observed_too_far, reservation_not_found, reservation_ended, exceeds_hold.
 CREATE OR REPLACE FUNCTION settle_usage(
     p_ord integer, p_org uuid, p_verb text, p_satellite bigint, p_key text, p_print bigint,
     p_meter text, p_member text, p_amount bigint, p_observed timestamptz, p_number bigint,
@@ -149,14 +149,22 @@ BEGIN
             RETURN;
         END IF;
         IF EXISTS (
-            SELECT 1 FROM usage_event e
-            LEFT JOIN plan_usage b ON b.organization_id = e.organization_id
-                AND b.meter = e.meter AND b.period_start = e.period_start
-                AND b.member = CASE WHEN e.per_member THEN e.member ELSE '' END
-            WHERE e.organization_id = p_org AND e.satellite_id = p_satellite AND e.key = p_key
-              AND e.line >= 0 AND e.month BETWEEN oldest AND newest
-            GROUP BY e.meter, b.member, b.period_start, b.used
-            HAVING coalesce(b.used, 0) < sum(e.delta))
+            -- LATERAL with LIMIT 1: one index probe each, whatever the statistics say.
+            SELECT 1 FROM (
+                SELECT e.meter, e.period_start, sum(e.delta) AS total,
+                       CASE WHEN e.per_member THEN e.member ELSE '' END AS member
+                FROM usage_event e
+                WHERE e.organization_id = p_org AND e.satellite_id = p_satellite AND e.key = p_key
+                  AND e.line >= 0 AND e.month BETWEEN oldest AND newest
+                GROUP BY e.meter, e.period_start, 4
+            ) spent
+            LEFT JOIN LATERAL (
+                SELECT b.used FROM plan_usage b
+                WHERE b.organization_id = p_org AND b.meter = spent.meter
+                  AND b.member = spent.member AND b.period_start = spent.period_start
+                LIMIT 1
+            ) balance ON true
+            WHERE coalesce(balance.used, 0) < spent.total)
         THEN
             outcome := 'release_exceeds_usage';
             RETURN NEXT;
@@ -287,7 +295,7 @@ BEGIN
         END IF;
     WHEN 'level' THEN
         IF p_observed > clock + interval '5 minutes' THEN
-            outcome := 'too_far';
+            outcome := 'observed_too_far';
         ELSIF p_observed < bal.observed_at THEN
             outcome := 'stale_observation';
         ELSE
