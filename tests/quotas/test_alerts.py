@@ -8,10 +8,10 @@ from django.utils import timezone
 from structlog.testing import capture_logs
 
 from billing.messages import outbox
-from billing.models import OutboxMessage
+from billing.models import EffectivePlan, OutboxMessage
 from orgs.models import Role
 from quotas import tasks
-from quotas.engine import enforcement
+from quotas.engine import enforcement, limits
 from quotas.models import Alert, AlertSetting, RollupMark, UsageControl, UsageLimit
 from quotas.reaction import alerts
 from quotas.reading import rollups
@@ -226,3 +226,44 @@ def test_one_organizations_trouble_does_not_silence_the_others(team, monkeypatch
     found = alerts.look([broken.pk, team.pk])
 
     assert found == 1
+
+
+def moves_to(team, plan):
+    """As at the end of what was paid for."""
+    effective = EffectivePlan.objects.get(organization=team)
+    effective.plan, effective.sequence = selling.plan(plan), effective.sequence + 1
+    effective.save()
+    limits.derive(team, effective)
+
+
+def test_a_smaller_plan_says_at_once_what_comes_near_and_what_is_beyond_its_limits(
+    team, django_capture_on_commit_callbacks
+):
+    for _ in range(6):
+        member_of(team)
+    use(team, 1600 * 2**20)
+
+    with django_capture_on_commit_callbacks(execute=True):
+        moves_to(team, "hobby")
+
+    assert marks(team) == [75]
+    assert marks(team, "members") == [100]
+    assert {each.subject for each in mails()} == {
+        "Hạ Long Studio: Storage at 75%",
+        "Hạ Long Studio: Members reached its limit",
+    }
+
+
+def test_a_larger_plan_and_the_same_plan_again_say_nothing(
+    team, django_capture_on_commit_callbacks
+):
+    use(team, 1600 * 2**20)
+    with django_capture_on_commit_callbacks(execute=True):
+        moves_to(team, "hobby")
+    Alert.objects.all().delete()
+
+    with django_capture_on_commit_callbacks(execute=True):
+        moves_to(team, "hobby")
+        moves_to(team, "pro")
+
+    assert marks(team) == []

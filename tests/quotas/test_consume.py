@@ -422,3 +422,21 @@ def test_only_declared_dimensions_enter_the_ledger():
         consume(organization, QUERIES, key="bad", dimensions={"prompt": "secret"})
 
     assert events_of(organization).get().dimensions == {"model": 'gpt "x"'}
+
+
+def test_a_clock_that_jumps_back_grants_nothing_twice():
+    organization = limited(ai_queries=10)
+    end = limit_of(organization, QUERIES, amount=10).period_end
+    change_head(organization, frozen_at=end + timedelta(seconds=1))
+    before = consume(organization, QUERIES, 10, key="of the new period")
+
+    change_head(organization, frozen_at=end - timedelta(seconds=1))
+    consume(organization, QUERIES, 10, key="of the former period")
+    refused = consume(organization, QUERIES, 1, key="beyond it")
+    change_head(organization, frozen_at=end + timedelta(seconds=2))
+    after = consume(organization, QUERIES, 1, key="of the new period again")
+
+    assert before.allowed
+    assert (refused.allowed, after.allowed) == (False, False)
+    assert [balance.used for balance in Balance.objects.all()] == [10, 10]
+    assert all(row.period_start < row.period_end for row in events_of(organization))

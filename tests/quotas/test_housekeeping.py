@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from billing import catalog
 from billing.catalog.apply import apply
+from config.celery import app
 from quotas import allowances, tasks
 from quotas.engine import enforcement, holds, partitions
 from quotas.engine.periods import add_months
@@ -173,3 +174,17 @@ def test_an_adjustment_has_a_reason_and_a_possible_amount(amount, reason):
         allowances.adjust_limit(
             organization, STORAGE, LimitAdjustment.Mode.SET, amount, reason=reason
         )
+
+
+def test_no_task_may_run_so_long_that_the_broker_gives_it_to_another():
+    app.autodiscover_tasks(force=True)
+    ours = {
+        name: task.time_limit or app.conf.task_time_limit
+        for name, task in app.tasks.items()
+        if not name.startswith("celery.")
+    }
+
+    again_after = app.conf.broker_transport_options["visibility_timeout"]
+
+    assert set(ours) >= {entry["task"] for entry in app.conf.beat_schedule.values()}
+    assert [name for name, limit in ours.items() if limit >= again_after] == []

@@ -10,12 +10,12 @@ import psycopg
 import pytest
 from django.db import connection, connections, transaction
 
-from quotas.engine import enforcement, lane, writer
+from quotas.engine import enforcement, lane, session, writer
 from quotas.engine.asking import use
 from quotas.engine.decisions import Line
 from quotas.engine.lane import Call, Lane
 from quotas.engine.session import Session, UnsafeDurability
-from quotas.exceptions import Busy, OutcomeUnknown
+from quotas.exceptions import Busy, EngineUnavailable, OutcomeUnknown
 from quotas.models import Balance, QuotaHead, UsageEvent, Verb
 from tests.factories.quotas import limited
 
@@ -260,3 +260,16 @@ def test_stopping_answers_what_is_waiting():
     lane.stop_all()
 
     assert consume(organization, 1, "b").used == 2
+
+
+def test_a_server_that_only_reads_admits_nothing(monkeypatch):
+    organization = limited(storage=100)
+    lane.stop_all()
+    replica = session._SETTINGS + "; SET default_transaction_read_only = on"
+    monkeypatch.setattr(session, "_SETTINGS", replica)
+
+    with pytest.raises(EngineUnavailable):
+        consume(organization)
+
+    lane.stop_all()
+    assert not UsageEvent.objects.exists()
