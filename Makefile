@@ -10,6 +10,8 @@ SIMULATOR_PORT ?= 8001
 LEDGERLINE_VAR ?= $(CURDIR)/var
 CATALOG ?= suite
 WORKERS ?= auto
+QUOTA_RUNS ?= 3000
+QUOTA_STEPS ?= 60
 export PORT SIMULATOR_PORT LEDGERLINE_VAR CATALOG
 
 BIN := .venv/bin
@@ -46,7 +48,7 @@ test: $(INSTALLED) browser ## Run every test, with coverage; BROWSER=none leaves
 	@$(BIN)/pytest --create-db -n $(WORKERS) --dist loadgroup --cov --cov-report=term $(ARGS)
 
 .PHONY: bench
-bench: $(INSTALLED) ## Measure the quota engine beside ceilings of the same run, in about ten minutes; ARGS
+bench: $(INSTALLED) wrk ## Measure the quota engine beside ceilings of the same run, in about ten minutes; ARGS
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
 .PHONY: chaos
@@ -56,6 +58,11 @@ chaos: $(INSTALLED) ## Race 16 processes for 50 rounds, and kill -9 a hundred ti
 .PHONY: again
 again: $(INSTALLED) ## Run once more, one by one, the tests that failed in the last run
 	@$(BIN)/pytest --last-failed --last-failed-no-failures none --no-cov -n 0
+
+.PHONY: properties
+properties: $(INSTALLED) ## Compare the quota engine with its reference for long; QUOTA_RUNS, QUOTA_STEPS
+	@QUOTA_RUNS=$(QUOTA_RUNS) QUOTA_STEPS=$(QUOTA_STEPS) $(BIN)/pytest --create-db \
+		tests/properties/test_quota_model.py $(ARGS)
 
 .PHONY: verify
 verify: $(INSTALLED) ## Run the long proofs that the suite leaves out
@@ -107,6 +114,10 @@ lock: $(INSTALLED) ## Compile requirements/*.in into locks with hashes
 .PHONY: browser
 browser: $(INSTALLED)
 	@$(BIN)/python -m tests.chromium
+
+.PHONY: wrk
+wrk: $(INSTALLED)
+	@$(BIN)/python -m tests.benchmarks.load
 
 # uv installs in seconds; where it does not reach the index that pip is configured for, pip does.
 $(INSTALLED): requirements/bootstrap.txt requirements/dev.txt

@@ -2,9 +2,10 @@
 
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
+
+from tests import debian
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FLAGS = (
@@ -31,22 +32,11 @@ def find() -> str | None:
     return next((path for path in found if path), None) or next(present, None)
 
 
-def install() -> None:
-    """Debian's package, quietly; needs root."""
-    apt = shutil.which("apt-get")
-    if apt is None or os.geteuid() != 0:
-        return
-    sys.stderr.write("Installing Chromium for the browser tests …\n")
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    for arguments in (["update"], ["install", "--yes", "--no-install-recommends", "chromium"]):
-        subprocess.run([apt, "-qq", *arguments], env=environment, stdout=sys.stderr, check=False)
-
-
 def main() -> None:
     if left_out():
         return
     if find() is None:
-        install()
+        debian.install("chromium", "the browser tests")
     if find() is None:
         sys.exit(
             "Chromium is not installed and only root can install it. Install it, name it in "

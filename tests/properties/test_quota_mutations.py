@@ -10,12 +10,12 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from quotas.engine import install, readings
 from quotas.engine.install import SQL
-from tests.properties.test_quota_model import QuotaModel
+from tests.properties.test_quota_model import QuotaModel, hasty
 from tests.quotas.conftest import _fresh_copies, _lanes_end, durable
 
-__all__ = ["_fresh_copies", "_lanes_end", "durable"]
+__all__ = ["_fresh_copies", "_lanes_end", "durable", "hasty"]
 
-pytestmark = [pytest.mark.verify, pytest.mark.usefixtures("durable")]
+pytestmark = [pytest.mark.verify, pytest.mark.usefixtures("durable", "hasty")]
 
 # file, the line as it is, the bug
 MUTANTS = {
