@@ -7,7 +7,7 @@ import structlog
 from django.db import transaction
 
 from billing import catalog
-from billing.entitlement import beta
+from billing.entitlement import beta, history
 from billing.entitlement import facts as known
 from billing.entitlement.clock import database_now
 from billing.entitlement.resolution import Resolution, resolve
@@ -45,13 +45,14 @@ def rederive(organization: Organization, *, cause: str) -> EffectivePlan:
         account = lock_account(organization)
         now = account.frozen_at or database_now()
         facts = known.gather(account)
-        verdict = resolve(facts, known.policy(), now)
+        policy = known.policy()
+        verdict = resolve(facts, policy, now)
         _shout_about_unknown_prices(verdict, organization)
         _shout_about_lost_beta(verdict)
         row, before = _load(organization)
         values = _values(verdict)
-        seen = known.as_json(facts)
-        if before == values and _last_facts(organization) == seen:
+        seen = known.as_json(facts), history.policy_as_json(policy)
+        if before == values and _last_seen(organization) == seen:
             return row
         _write(row, values, verdict, now)
         EffectivePlanChange.objects.create(
@@ -59,7 +60,8 @@ def rederive(organization: Organization, *, cause: str) -> EffectivePlan:
             sequence=row.sequence,
             at=now,
             cause=cause[:120],
-            facts=seen,
+            facts=seen[0],
+            policy=seen[1],
             trace=row.trace,
             **values,
         )
@@ -125,11 +127,12 @@ def _plan(verdict: Resolution) -> SubscriptionPlan:
     )
 
 
-def _last_facts(organization: Organization) -> dict[str, Any] | None:
+def _last_seen(organization: Organization) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Facts and policy of the last change."""
     return (
         EffectivePlanChange.objects.filter(organization=organization)
         .order_by("-sequence")
-        .values_list("facts", flat=True)
+        .values_list("facts", "policy")
         .first()
     )
 

@@ -128,6 +128,8 @@ class EffectivePlanChange(Verdict):
     recorded_at = models.DateTimeField(db_default=Now())
     cause = models.CharField(max_length=120)
     facts = models.JSONField(default=dict)
+    # The catalogue's part of the decision; empty in rows that are older than this column.
+    policy = models.JSONField(default=dict)
 
     class Meta:
         constraints = [
