@@ -130,7 +130,7 @@ def _packs(rows: list[Subscription]) -> dict[str, ExtraPrice]:
     if not named:
         return {}
     found = ExtraPrice.objects.with_stripe_ids(named).of_kind(ExtraPrice.Kind.ADDON)
-    return {pack.stripe_price_id: pack for pack in found}
+    return {pack.stripe_price_id or "": pack for pack in found}
 
 
 def _added(row: Subscription, packs: dict[str, ExtraPrice]) -> dict[str, int]:

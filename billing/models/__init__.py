@@ -28,6 +28,7 @@ __all__ = [
     "EffectivePlanChange",
     "Ending",
     "Evidence",
+    "ExtraPrice",
     "Grant",
     "InboxEvent",
     "Installation",

@@ -108,7 +108,7 @@ def of(organization: Organization) -> Holding:
     return Holding(
         subscription=standing,
         price=price,
-        extras={extra.stripe_price_id: extra for extra in extras},
+        extras={extra.stripe_price_id or "": extra for extra in extras},
     )
 
 

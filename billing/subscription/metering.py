@@ -1,9 +1,10 @@
 """Billing's door for whoever counts usage: what is billed beyond the plan, and reporting it."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+
+from django.db.models import QuerySet
 
 from billing import catalog
 from billing.gateway import meter_events
@@ -56,12 +57,13 @@ def of(organization: Organization) -> dict[str, Metered]:
     return found
 
 
-def subscribed() -> Iterable[Organization]:
+def subscribed() -> QuerySet[Organization]:
     """Organizations that have a subscription with an item of usage."""
     standing = Subscription.objects.standing().filter(items__contains=[{"metered": True}])
-    return Organization.objects.filter(
+    found: QuerySet[Organization] = Organization.objects.filter(
         pk__in=standing.values("organization_id"), closed_at=None
     ).order_by("pk")
+    return found
 
 
 def send(event: MeterEvent) -> bool:

@@ -264,7 +264,7 @@ def _amount(terms: _Terms, key: str) -> int | None:
             amount = row.amount
     if amount is None:
         return None
-    amount += terms.effective.added.get(key, 0)
+    amount += int(terms.effective.added.get(key, 0))
     return amount + sum(row.amount or 0 for row in live if row.mode == LimitAdjustment.Mode.ADD)
 
 

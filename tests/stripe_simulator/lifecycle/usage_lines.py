@@ -1,10 +1,15 @@
 """Metered usage on invoices: after its period, or when its price leaves the subscription."""
 
+from decimal import Decimal
+
 from tests.stripe_simulator.lifecycle import invoices, metering, standing
 from tests.stripe_simulator.lifecycle.invoices import Bill
 from tests.stripe_simulator.money import amount_of_usage
 from tests.stripe_simulator.simulator import Simulator
 from tests.stripe_simulator.store import Obj
+
+
+NONE = Decimal(0)
 
 
 def is_metered(price: Obj | None) -> bool:
@@ -57,7 +62,7 @@ def refresh(sim: Simulator, invoice: Obj) -> None:
 
 def amounts(sim: Simulator, owner: Obj, price: Obj, period: tuple[int, int]) -> Obj:
     """Of usage in a half-open interval; less than none is none."""
-    used = max(metering.usage(sim, price["recurring"]["meter"], owner["customer"], *period), 0)
+    used = max(metering.usage(sim, price["recurring"]["meter"], owner["customer"], *period), NONE)
     amount = amount_of_usage(price, used, owner["currency"])
     name = sim.find("product", price["product"])["name"]
     return {
