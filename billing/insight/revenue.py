@@ -32,6 +32,7 @@ class Paying:
 
 
 Book = Mapping[UUID, Paying]
+NOTHING: Final = Fraction(0)
 
 # The last answer of each organization before an instant; what it was told then is what we knew.
 _AT = """
