@@ -11,12 +11,13 @@ class BillingConfig(AppConfig):
         from billing.catalog import checks, roles
         from billing.entitlement import gate
         from billing.gateway import mirror
-        from billing.messages import audit_names, emails, transitions
+        from billing.messages import audit_names, emails, letters, transitions
         from billing.subscription import receivers
-        from orgs import ports
+        from orgs import messages, ports
 
-        self.listeners = (tasks, checks, emails, receivers, transitions)
+        self.listeners = (tasks, checks, emails, letters, receivers, transitions)
         ports.bind_gate(gate.Gate())
+        messages.bind_post_office(letters.post)
         audit_names.register()
         mirror.prepare()
         roles.bind()
