@@ -12,3 +12,5 @@ notices_put = Signal()
 # organization: Organization. Some meter allows less than before. Sent after the commit, because
 # whoever hears it reads usage, and the head's lock must not wait for that.
 limits_lowered = Signal()
+# organization: Organization. Its renewal's invoice is a draft: usage of the period is still taken.
+renewal_drafted = Signal()

@@ -1,6 +1,7 @@
 """Celery's door: thin, short, safe to repeat. Periods are in `quotas/schedule.py`."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -10,13 +11,13 @@ from django.conf import settings
 from django.db import transaction
 from django.dispatch import receiver
 
-from quotas import enforcement_modes
 from orgs.models import Organization
+from quotas import enforcement_modes
 from quotas.engine import holds, limits, partitions
 from quotas.notices import changes, delivery
 from quotas.reaction import alerts, overage, overage_delivery
 from quotas.reading import rollups
-from quotas.signals import notices_put
+from quotas.signals import notices_put, renewal_drafted
 
 logger = structlog.get_logger(__name__)
 
@@ -108,17 +109,23 @@ def sweep_notices() -> None:
         deliver_notices.delay(endpoint_id)
 
 
+@receiver(renewal_drafted)
+def _on_renewal_drafted(sender: object, organization: Organization, **kwargs: Any) -> None:
+    name = str(organization.pk)
+    transaction.on_commit(lambda: _publish(report_overage_of, [name]), robust=True)
+
+
 @receiver(notices_put)
 def _on_notices_put(sender: object, endpoints: list[int], **kwargs: Any) -> None:
-    transaction.on_commit(lambda: _publish(endpoints), robust=True)
+    transaction.on_commit(lambda: _publish(deliver_notices, endpoints), robust=True)
 
 
-def _publish(endpoints: list[int]) -> None:
+def _publish(task: Any, subjects: Sequence[int | str]) -> None:
     if time.monotonic() < _Broker.rests_until:
         return
     try:
-        for endpoint_id in endpoints:
-            deliver_notices.apply_async((endpoint_id,), retry=False)
+        for subject in subjects:
+            task.apply_async((subject,), retry=False)
     except Exception as error:  # noqa: BLE001  kombu raises the transport's own kinds
         _Broker.rests_until = time.monotonic() + _BROKER_REST_SECONDS
         logger.warning("celery.broker_unavailable", error=type(error).__name__)

@@ -7,7 +7,7 @@ from django.dispatch import receiver
 from django.utils.translation import gettext as _
 
 from billing.entitlement.store import current
-from billing.models import BillingAccount, EffectivePlan
+from billing.models import BillingAccount, EffectivePlan, Invoice
 from billing.signals import entitlement_changed, invoices_copied
 from orgs.models import Organization
 from orgs.signals import member_adding, member_inviting, organization_closed
@@ -16,7 +16,7 @@ from quotas.engine.decisions import Reason
 from quotas.exceptions import QuotaExceeded
 from quotas.models import PeriodRule, QuotaHead, UsageLimit
 from quotas.reaction import alerts
-from quotas.signals import limits_lowered
+from quotas.signals import limits_lowered, renewal_drafted
 
 
 @receiver(entitlement_changed)
@@ -50,7 +50,12 @@ def on_clock_advanced(
 
 @receiver(invoices_copied)
 def on_invoices_copied(sender: Any, organization: Organization, **kwargs: Any) -> None:
-    """Meters that reset when the period's invoice is paid roll on with it."""
+    """Meters that reset when the period's invoice is paid roll on with it.
+
+    A renewal's draft takes usage of its period for an hour: the last units leave now.
+    """
+    if organization.invoices.filter(status=Invoice.Status.DRAFT).exists():
+        renewal_drafted.send(UsageLimit, organization=organization)
     rolls = UsageLimit.objects.filter(organization=organization, period_rule=PeriodRule.PAID)
     if rolls.exists():
         limits.derive(organization, current(organization))

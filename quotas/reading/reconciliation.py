@@ -4,7 +4,7 @@ Balances and holds are compared in one snapshot. Roll-ups and Redis follow the l
 moment, so they are brought up to date first, and only what stays wrong counts.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -27,6 +27,7 @@ class Kind(StrEnum):
     HELD = "held"
     HOURS = "hourly roll-ups"
     DAYS = "daily roll-ups"
+    OVERAGE = "reported overage"
     REDIS = "Redis"
 
 
@@ -91,6 +92,21 @@ FROM wanted w FULL JOIN rolled r ON r.organization_id = w.organization_id
      AND r.meter = w.meter AND r.period_start = w.period_start
 WHERE coalesce(w.total, 0) <> coalesce(r.total, 0) ORDER BY 1, 2, 4
 """  # noqa: S608  constants of this module
+# Units beyond the allowance are reported or waived; while a report waits, others wait behind it.
+_OVERAGE = """
+SELECT r.organization_id, r.meter, '', r.period_start, coalesce(b.total, 0), r.total
+FROM (SELECT organization_id, meter, period_start, sum(units)::bigint AS total
+      FROM usage_overage_report WHERE organization_id = ANY (%(organizations)s::uuid[])
+      GROUP BY 1, 2, 3) r
+LEFT JOIN LATERAL (
+    SELECT sum(b.overage)::bigint AS total FROM plan_usage b
+    WHERE b.organization_id = r.organization_id AND b.meter = r.meter
+      AND b.period_start = r.period_start) b ON true
+WHERE r.total <> coalesce(b.total, 0) AND NOT EXISTS (
+    SELECT 1 FROM usage_overage_report w WHERE w.organization_id = r.organization_id
+      AND w.meter = r.meter AND w.period_start = r.period_start AND w.state = 'waiting')
+ORDER BY 1, 2, 4
+"""
 _REPAIR_BALANCES = f"""{_EXPECTED}
 INSERT INTO plan_usage (organization_id, meter, member, period_start, period_end, used, held,
                         credited, overage, checkpoint, updated_at)
@@ -130,19 +146,26 @@ def differences(organizations: Collection[UUID]) -> list[Difference]:
         *_ask(Kind.HELD, _HELD, values),
         *_ask(Kind.HOURS, _ROLLUPS, values | {"grain": Rollup.Grain.HOUR.value}),
         *_ask(Kind.DAYS, _ROLLUPS, values | {"grain": Rollup.Grain.DAY.value}),
+        *_ask(Kind.OVERAGE, _OVERAGE, values),
     ]
     for organization in organizations:
         found += _in_redis(organization)
     return found
 
 
-def confirmed(found: Collection[Difference]) -> list[Difference]:
-    """Those that are still there while nobody can use anything: the rest was on its way."""
+def confirmed(
+    found: Collection[Difference], settle: Callable[[UUID], object] = lambda _organization: None
+) -> list[Difference]:
+    """Those that are still there while nobody can use anything: the rest was on its way.
+
+    `settle` does under the head's lock what a task would have done in a moment.
+    """
     sure: list[Difference] = []
     for organization in sorted({difference.organization for difference in found}):
         with transaction.atomic():
             _lock(organization)
             rollups.catch_up(wait=True)
+            settle(organization)
             sure += differences([organization])
     return sure
 

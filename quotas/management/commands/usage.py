@@ -14,6 +14,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from orgs.models import Organization
+from quotas.reaction import overage
 from quotas.reading import reconciliation, rollups
 from quotas.reading.reconciliation import Difference
 
@@ -58,7 +59,7 @@ class Command(BaseCommand):
             for chunk in reconciliation.chunks(organizations):
                 suspected += reconciliation.differences(chunk)
                 advance(len(chunk))
-        return reconciliation.confirmed(suspected)
+        return reconciliation.confirmed(suspected, _write_overage_down)
 
     def _repair(self, found: list[Difference]) -> None:
         concerned = sorted({difference.organization for difference in found})
@@ -113,6 +114,10 @@ class Command(BaseCommand):
         yield advance
 
 
+def _write_overage_down(organization: UUID) -> None:
+    overage.take_stock(Organization.objects.get(pk=organization))
+
+
 def _chosen(slug: str | None) -> list[UUID]:
     if slug is None:
         return reconciliation.all_organizations()
@@ -123,7 +128,8 @@ def _chosen(slug: str | None) -> list[UUID]:
 
 
 def _left(organization: UUID) -> list[Difference]:
-    return reconciliation.confirmed(reconciliation.differences([organization]))
+    found = reconciliation.differences([organization])
+    return reconciliation.confirmed(found, _write_overage_down)
 
 
 def _cells(difference: Difference, names: dict[UUID, str]) -> list[str]:

@@ -8,7 +8,6 @@ from tests.stripe_simulator.money import amount_of_usage
 from tests.stripe_simulator.simulator import Simulator
 from tests.stripe_simulator.store import Obj
 
-
 NONE = Decimal(0)
 
 
@@ -48,7 +47,7 @@ def write_so_far(sim: Simulator, subscription: Obj, bill: Bill) -> None:
 
 
 def refresh(sim: Simulator, invoice: Obj) -> None:
-    """Until a renewal's invoice is finalized, late usage of its period is added (Stripe's grace)."""
+    """Until a renewal's invoice is finalized, late usage of its period is added (the grace)."""
     if invoice["billing_reason"] != "subscription_cycle":
         return
     for line in invoice["lines"]["data"]:
@@ -57,7 +56,7 @@ def refresh(sim: Simulator, invoice: Obj) -> None:
         passed = line["period"]["end"] <= invoice["period_end"]
         if price and price["recurring"] and is_metered(price) and passed:
             period = (line["period"]["start"], line["period"]["end"])
-            line |= amounts(sim, invoice, price, period)
+            line.update(amounts(sim, invoice, price, period))
 
 
 def amounts(sim: Simulator, owner: Obj, price: Obj, period: tuple[int, int]) -> Obj:
