@@ -275,3 +275,43 @@ def test_the_bank_asks_before_a_3ds_card_pays_an_invoice(simulator, shop, custom
     assert refused.status_code == 402
     assert still_open == "open"
     assert api.v1.invoices.retrieve(failing.id).status == "paid"
+
+
+def test_the_hosted_pages_speak_the_customers_language(simulator, api, shop, browser):
+    """Checkout by its own locale; portal and invoice by the customer's; and nobody else's."""
+    reader = shop.customer(name="Hà", preferred_locales=["vi"])
+    bought = shop.session(reader, locale="vi", currency="vnd", allow_promotion_codes=True)
+
+    checkout = browser.get(bought.url)
+    simulator.complete_checkout(bought.id)
+    (invoice,) = api.v1.invoices.list({"customer": reader.id}).data
+    hosted = browser.get(invoice.hosted_invoice_url)
+    kept = browser.get(portal(api, reader))
+    paper = pypdf.PdfReader(io.BytesIO(browser.get(invoice.invoice_pdf).content))
+    english = browser.get(portal(api, shop.customer()))
+
+    assert '<html lang="vi">' in checkout.text
+    for words, page in {
+        "Đăng ký gói Pro": checkout.text,
+        "Tóm tắt đơn hàng": checkout.text,
+        "299.000 ₫": hosted.text,
+        "Còn phải trả": hosted.text,
+        "Gói hiện tại": kept.text,
+        "299.000 ₫ mỗi tháng": kept.text,
+        "Visa kết thúc bằng 4242": kept.text,
+        "Vì sao bạn hủy?": kept.text,
+        "Tạm tính": paper.pages[0].extract_text(),
+    }.items():
+        assert words in page, words
+    assert '<html lang="en">' in english.text
+    assert "Current plan" in english.text
+    for english_only in ("Order summary", "Due today", "Payment method<", "Current plan"):
+        assert english_only not in checkout.text + kept.text
+
+
+def test_a_refusal_in_the_portal_is_said_in_the_readers_language(api, shop, browser):
+    url = portal(api, shop.customer(preferred_locales=["vi"]), locale="vi")
+
+    refused = browser.post(url, data={"act": "add", "card": "decline"})
+
+    assert "Thẻ của bạn bị từ chối." in refused.text

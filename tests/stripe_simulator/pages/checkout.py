@@ -9,17 +9,17 @@ from tests.stripe_simulator.lifecycle.invoices import ACCOUNT_NAME, Bill
 from tests.stripe_simulator.money import amount_of, written
 from tests.stripe_simulator.pages.choices import COUNTRIES, OFFERED_METHODS
 from tests.stripe_simulator.pages.site import Visit, html, message, redirect
-from tests.stripe_simulator.periods import moment
+from tests.stripe_simulator.pages.words import day, locale_of, say
 from tests.stripe_simulator.simulator import Simulator
 from tests.stripe_simulator.store import Obj
 
-HEADINGS = {"payment": "Pay", "setup": "Save a payment method", "subscription": "Subscribe"}
+HEADINGS = {"payment": "Pay", "setup": "Save a payment method"}
 
 
 def show(sim: Simulator, visit: Visit) -> Response:
     session = sim.find("checkout.session", visit.path["session"])
     if session["status"] != "open":
-        return _ended(session)
+        return _ended(sim, session)
     buyer = _remembered(sim, session)
     if visit.method == "GET":
         return _page(sim, session, buyer)
@@ -35,9 +35,10 @@ def challenge(sim: Simulator, visit: Visit) -> Response:
     """The bank's 3-D Secure page."""
     session = sim.find("checkout.session", visit.path["session"])
     if session["status"] != "open":
-        return _ended(session)
+        return _ended(sim, session)
     if visit.method == "GET":
-        return html("challenge.html", seller=ACCOUNT_NAME, total=_total(session))
+        locale = locale_of(sim, session)
+        return html("challenge.html", locale=locale, seller=ACCOUNT_NAME, total=_total(session))
     buyer = _remembered(sim, session)
     buyer.behaviour = "3ds"
     buyer.challenge_passed = visit.form.get("challenge") == "complete"
@@ -69,7 +70,7 @@ _ACTIONS = {"pay": _pay, "promotion": _promote, "update": _update}
 def _finish(sim: Simulator, session: Obj, buyer: Buyer) -> Response:
     checkout.complete(sim, session, buyer)
     target = checkout.redirect_url(session)
-    return redirect(target) if target else _ended(session)
+    return redirect(target) if target else _ended(sim, session)
 
 
 def _after_refusal(sim: Simulator, session: Obj, refused: StripeError) -> Obj:
@@ -84,19 +85,21 @@ def _page(
 ) -> Response:
     bill = checkout.refresh_totals(sim, session, buyer.address)
     customer = sim.store.get("customer", session["customer"] or "") or {}
+    locale = locale_of(sim, session)
     return html(
         "checkout.html",
         402 if error else 200,
+        locale=locale,
         after=_after(sim, session, bill),
-        button=_button(session),
+        button=_button(session, locale),
         buyer=buyer,
         chosen=buyer.behaviour,
         code=code,
         countries=COUNTRIES,
         email_fixed=bool(customer.get("email") or session["customer_email"]),
-        error=error,
+        error=say(locale, error) if error else None,
         heading=_heading(sim, session),
-        lines=_lines(session, bill) if bill else [],
+        lines=_lines(session, bill, locale) if bill else [],
         promotion=_promotion(sim, session),
         seller=ACCOUNT_NAME,
         session=session,
@@ -107,19 +110,22 @@ def _page(
     )
 
 
-def _ended(session: Obj) -> Response:
+def _ended(sim: Simulator, session: Obj) -> Response:
+    locale = locale_of(sim, session)
     if session["status"] == "expired":
         return message(
             "This Checkout page has expired",
             "Nothing was charged. Go back and start again.",
+            locale=locale,
             link=session["cancel_url"],
-            link_text="Go back",
+            link_text=say(locale, "Go back"),
         )
     return message(
         "All done",
         "This Checkout session is complete. It cannot be paid twice.",
+        locale=locale,
         link=checkout.redirect_url(session),
-        link_text="Return to the seller",
+        link_text=say(locale, "Return to the seller"),
     )
 
 
@@ -162,19 +168,20 @@ def _total(session: Obj) -> str | None:
 
 
 def _heading(sim: Simulator, session: Obj) -> str:
-    words = HEADINGS[session["mode"]]
+    locale = locale_of(sim, session)
     if session["mode"] != "subscription":
-        return words
+        return say(locale, HEADINGS[session["mode"]])
     price = sim.find("price", session["_sim"]["line_items"][0]["price"])
-    return f"{words} to {sim.find('product', price['product'])['name']}"
+    product = sim.find("product", price["product"])["name"]
+    return say(locale, "Subscribe to %(product)s", product=product)
 
 
-def _button(session: Obj) -> str:
+def _button(session: Obj, locale: str) -> str:
     if session["mode"] == "setup":
-        return "Save"
+        return say(locale, "Save")
     if session["mode"] == "payment":
-        return f"Pay {_total(session)}"
-    return "Start trial" if _is_trial(session) else "Subscribe"
+        return say(locale, "Pay %(amount)s", amount=_total(session))
+    return say(locale, "Start trial" if _is_trial(session) else "Subscribe")
 
 
 def _is_trial(session: Obj) -> bool:
@@ -182,7 +189,7 @@ def _is_trial(session: Obj) -> bool:
     return bool(data.get("trial_period_days") or data.get("trial_end"))
 
 
-def _lines(session: Obj, bill: Bill) -> list[Obj]:
+def _lines(session: Obj, bill: Bill, locale: str) -> list[Obj]:
     """The bill's lines, what comes off, what tax adds."""
     currency = session["currency"]
     rows = [
@@ -192,12 +199,12 @@ def _lines(session: Obj, bill: Bill) -> list[Obj]:
     details = session["total_details"]
     if details["amount_discount"]:
         off = written(-details["amount_discount"], currency)
-        rows.append({"text": "Discount", "amount": off})
+        rows.append({"text": say(locale, "Discount"), "amount": off})
     for entry in bill.invoice["total_taxes"]:
-        within = " (included)" if entry["tax_behavior"] == "inclusive" else ""
-        rows.append({"text": f"Tax{within}", "amount": written(entry["amount"], currency)})
+        text = "Tax (included)" if entry["tax_behavior"] == "inclusive" else "Tax"
+        rows.append({"text": say(locale, text), "amount": written(entry["amount"], currency)})
     if session["automatic_tax"]["enabled"] and not bill.invoice["total_taxes"]:
-        rows.append({"text": "Tax", "amount": written(0, currency)})
+        rows.append({"text": say(locale, "Tax"), "amount": written(0, currency)})
     return rows
 
 
@@ -221,10 +228,16 @@ def _after(sim: Simulator, session: Obj, bill: Bill | None) -> str | None:
     if session["mode"] != "subscription" or bill is None:
         return None
     price = sim.find("price", session["_sim"]["line_items"][0]["price"])
-    every = price["recurring"]["interval"]
+    locale = locale_of(sim, session)
+    every = say(locale, price["recurring"]["interval"])
     if _is_trial(session):
         quantity = session["_sim"]["line_items"][0]["quantity"]
         then = written(amount_of(price, quantity, session["currency"]), session["currency"])
-        day = moment(bill.lines[0]["period"]["end"]).strftime("%d %b %Y")
-        return f"Free until {day}, then {then} per {every}"
-    return f"per {every}"
+        return say(
+            locale,
+            "Free until %(day)s, then %(amount)s per %(interval)s",
+            day=day(bill.lines[0]["period"]["end"], locale),
+            amount=then,
+            interval=every,
+        )
+    return say(locale, "per %(interval)s", interval=every)

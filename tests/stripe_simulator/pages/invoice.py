@@ -10,7 +10,7 @@ from tests.stripe_simulator.money import written
 from tests.stripe_simulator.pages.choices import OFFERED_METHODS
 from tests.stripe_simulator.pages.invoice_pdf import invoice_pdf
 from tests.stripe_simulator.pages.site import Visit, html, message, redirect
-from tests.stripe_simulator.periods import moment
+from tests.stripe_simulator.pages.words import day, locale_of, say
 from tests.stripe_simulator.simulator import Simulator
 from tests.stripe_simulator.store import Obj
 
@@ -33,7 +33,8 @@ def challenge(sim: Simulator, visit: Visit) -> Response:
     invoice = _found(sim, visit)
     if visit.method == "GET":
         remaining = written(invoice["amount_remaining"], invoice["currency"])
-        return html("challenge.html", seller=ACCOUNT_NAME, total=remaining)
+        locale = locale_of(sim, invoice)
+        return html("challenge.html", locale=locale, seller=ACCOUNT_NAME, total=remaining)
     if visit.form.get("challenge") != "complete":
         return _page(sim, invoice, error="We are unable to authenticate your payment method.")
     _pay(sim, invoice, {"card": "3ds"})
@@ -42,8 +43,9 @@ def challenge(sim: Simulator, visit: Visit) -> Response:
 
 def document(sim: Simulator, visit: Visit) -> Response:
     invoice = _found(sim, visit)
+    locale = locale_of(sim, invoice)
     return Response(
-        invoice_pdf(invoice, rows(invoice), totals(invoice)),
+        invoice_pdf(invoice, rows(invoice, locale), totals(invoice), locale=locale),
         media_type="application/pdf",
         headers={"Content-Disposition": f'inline; filename="{invoice["number"]}.pdf"'},
     )
@@ -66,7 +68,8 @@ def credit_note(sim: Simulator, visit: Visit) -> Response:
     sums = [("Of invoice", str(invoice["number"])), ("Credited", written(-note["total"], currency))]
     paper = {**invoice, "number": note["number"], "status": note["status"], "due_date": None}
     return Response(
-        invoice_pdf(paper, lines, sums, title="Credit note"), media_type="application/pdf"
+        invoice_pdf(paper, lines, sums, title="Credit note", locale=locale_of(sim, invoice)),
+        media_type="application/pdf",
     )
 
 
@@ -78,12 +81,17 @@ def receipt(sim: Simulator, visit: Visit) -> Response:
     return message(f"Receipt from {ACCOUNT_NAME}", text)
 
 
-def rows(invoice: Obj) -> list[Obj]:
+def rows(invoice: Obj, locale: str = "en") -> list[Obj]:
     """The lines as people read them."""
     return [
         {
             "text": line["description"],
-            "period": f"{day(line['period']['start'])} to {day(line['period']['end'])}",
+            "period": say(
+                locale,
+                "%(first)s to %(last)s",
+                first=day(line["period"]["start"], locale),
+                last=day(line["period"]["end"], locale),
+            ),
             "quantity": line["quantity"],
             "amount": written(line["amount"], invoice["currency"]),
         }
@@ -100,8 +108,8 @@ def totals(invoice: Obj) -> list[tuple[str, str]]:
         for entry in invoice["total_discount_amounts"]
     ]
     for entry in invoice["total_taxes"]:
-        within = " (included)" if entry["tax_behavior"] == "inclusive" else ""
-        found.append((f"Tax{within}", written(entry["amount"], currency)))
+        name = "Tax (included)" if entry["tax_behavior"] == "inclusive" else "Tax"
+        found.append((name, written(entry["amount"], currency)))
     found.append(("Total", written(invoice["total"], currency)))
     credit = invoice["amount_due"] - invoice["total"]
     if credit:
@@ -112,21 +120,19 @@ def totals(invoice: Obj) -> list[tuple[str, str]]:
     return found
 
 
-def day(timestamp: int | None) -> str:
-    return moment(timestamp).strftime("%d %b %Y") if timestamp is not None else ""
-
-
 def _page(sim: Simulator, invoice: Obj, *, error: str | None = None) -> Response:
+    locale = locale_of(sim, invoice)
     return html(
         "invoice.html",
         402 if error else 200,
+        locale=locale,
         can_pay=invoice["status"] in {"open", "uncollectible"},
         chosen="success",
-        created=day(invoice["status_transitions"]["finalized_at"]),
-        due=day(invoice["due_date"]),
-        error=error,
+        created=day(invoice["status_transitions"]["finalized_at"], locale),
+        due=day(invoice["due_date"], locale),
+        error=say(locale, error) if error else None,
         invoice=invoice,
-        lines=rows(invoice),
+        lines=rows(invoice, locale),
         remaining=written(invoice["amount_remaining"], invoice["currency"]),
         seller=ACCOUNT_NAME,
         test_methods=OFFERED_METHODS,

@@ -7,6 +7,7 @@ from fpdf import FPDF
 from fpdf.enums import XPos, YPos
 
 from tests.stripe_simulator.lifecycle.invoices import ACCOUNT_NAME
+from tests.stripe_simulator.pages.words import day, say
 from tests.stripe_simulator.periods import moment
 from tests.stripe_simulator.store import Obj
 
@@ -16,27 +17,34 @@ LINE = 6
 
 
 def invoice_pdf(
-    invoice: Obj, rows: list[Obj], totals: list[tuple[str, str]], *, title: str = "Invoice"
+    invoice: Obj,
+    rows: list[Obj],
+    totals: list[tuple[str, str]],
+    *,
+    title: str = "Invoice",
+    locale: str = "en",
 ) -> bytes:
     paper = FPDF(format="A4")
     paper.add_font("Roboto", "", FONTS / "Roboto-Regular.ttf")
     paper.add_font("Roboto", "B", FONTS / "Roboto-Bold.ttf")
     paper.set_margin(10)
-    paper.set_title(f"{title} {invoice['number']}")
+    paper.set_title(f"{say(locale, title)} {invoice['number']}")
     paper.set_creation_date(moment(invoice["created"]))
     paper.add_page()
-    _head(paper, invoice, title)
-    _table(paper, rows)
+    _head(paper, invoice, title, locale)
+    _table(paper, rows, locale)
     for name, amount in totals:
         paper.set_font("Roboto", "B" if name in {"Amount due", "Credited"} else "", 10)
-        _cells(paper, ("", "", name, amount), (WIDTHS[0], WIDTHS[1] - 20, 34, WIDTHS[3]))
-    _foot(paper, invoice)
+        _cells(
+            paper, ("", "", say(locale, name), amount), (WIDTHS[0], WIDTHS[1] - 20, 34, WIDTHS[3])
+        )
+    _foot(paper, invoice, locale)
     return bytes(paper.output())
 
 
-def _head(paper: FPDF, invoice: Obj, title: str) -> None:
+def _head(paper: FPDF, invoice: Obj, title: str, locale: str) -> None:
     paper.set_font("Roboto", "B", 18)
-    _line(paper, title, 10)
+    _line(paper, say(locale, title), 10)
     paper.set_font("Roboto", "", 10)
     address = invoice["customer_address"] or {}
     place = ", ".join(
@@ -44,9 +52,9 @@ def _head(paper: FPDF, invoice: Obj, title: str) -> None:
     )
     stated: list[tuple[str, Any]] = [
         ("Number", invoice["number"]),
-        ("Date", _day(invoice["status_transitions"]["finalized_at"])),
-        ("Due", _day(invoice["due_date"])),
-        ("Status", invoice["status"]),
+        ("Date", day(invoice["status_transitions"]["finalized_at"], locale)),
+        ("Due", day(invoice["due_date"], locale)),
+        ("Status", say(locale, invoice["status"])),
         ("From", ACCOUNT_NAME),
         ("To", invoice["customer_name"] or invoice["customer_email"]),
         ("Address", place),
@@ -56,15 +64,16 @@ def _head(paper: FPDF, invoice: Obj, title: str) -> None:
     for name, value in stated:
         if value:
             paper.set_font("Roboto", "B", 10)
-            paper.cell(30, LINE, name)
+            paper.cell(30, LINE, say(locale, name))
             paper.set_font("Roboto", "", 10)
             _line(paper, str(value))
     paper.ln(LINE)
 
 
-def _table(paper: FPDF, rows: list[Obj]) -> None:
+def _table(paper: FPDF, rows: list[Obj], locale: str) -> None:
     paper.set_font("Roboto", "B", 10)
-    _cells(paper, ("Description", "Period", "Qty", "Amount"), WIDTHS)
+    heads = [say(locale, name) for name in ("Description", "Period", "Qty", "Amount")]
+    _cells(paper, tuple(heads), WIDTHS)
     paper.set_font("Roboto", "", 9)
     for row in rows:
         values = (row["text"], row["period"], str(row["quantity"]), row["amount"])
@@ -72,12 +81,13 @@ def _table(paper: FPDF, rows: list[Obj]) -> None:
     paper.ln(LINE / 2)
 
 
-def _foot(paper: FPDF, invoice: Obj) -> None:
+def _foot(paper: FPDF, invoice: Obj, locale: str) -> None:
     paper.ln(LINE)
     paper.set_font("Roboto", "", 9)
     if invoice["footer"]:
         paper.multi_cell(0, LINE, invoice["footer"])
-    _line(paper, "Made by a simulator: no money moved. Proration amounts are not Stripe's.")
+    made = "Made by a simulator: no money moved. Proration amounts are not Stripe's."
+    _line(paper, say(locale, made))
 
 
 def _cells(paper: FPDF, values: tuple[str, ...], widths: tuple[int, ...]) -> None:
@@ -93,7 +103,3 @@ def _cells(paper: FPDF, values: tuple[str, ...], widths: tuple[int, ...]) -> Non
 
 def _line(paper: FPDF, text: str, height: float = LINE) -> None:
     paper.cell(0, height, text, new_x=XPos.LMARGIN, new_y=YPos.NEXT)
-
-
-def _day(timestamp: int | None) -> str:
-    return moment(timestamp).strftime("%d %b %Y") if timestamp is not None else ""

@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 from tests.stripe_simulator.errors import StripeError, missing
 from tests.stripe_simulator.lifecycle import changes, preview, schedules, standing
 from tests.stripe_simulator.money import amount_of, written
+from tests.stripe_simulator.pages.words import locale_of, say
 from tests.stripe_simulator.simulator import Simulator
 from tests.stripe_simulator.store import Obj
 
@@ -21,16 +22,24 @@ class Wish:
     quantity: int
 
 
-def plans(sim: Simulator, feature: Obj) -> list[Obj]:
+def plans(sim: Simulator, feature: Obj, locale: str = "en") -> list[Obj]:
     """The prices a configuration lets people choose from."""
     found = []
     for product in feature.get("products") or []:
         for key in product["prices"]:
             price = sim.find("price", key)
             name = sim.find("product", price["product"])["name"]
-            amount = written(price["unit_amount"] or 0, price["currency"])
-            found.append({"id": key, "name": f"{name}, {amount} per {_interval(price)}"})
+            cost = each(price, price["unit_amount"] or 0, price["currency"], locale)
+            found.append({"id": key, "name": f"{name}, {cost}"})
     return found
+
+
+def each(price: Obj, amount: int, currency: str, locale: str) -> str:
+    """“$12.00 per month”, in the reader's language."""
+    interval = say(locale, price["recurring"]["interval"])
+    return say(
+        locale, "%(amount)s per %(interval)s", amount=written(amount, currency), interval=interval
+    )
 
 
 def wish_of_flow(session: Obj) -> Wish | None:
@@ -70,8 +79,9 @@ def offer(sim: Simulator, session: Obj, feature: Obj, wish: Wish) -> Obj:
     currency = subscription["currency"]
     answer: Obj = {
         "name": sim.find("product", price["product"])["name"],
-        "each": f"{written(amount_of(price, wish.quantity, currency), currency)} per "
-        f"{_interval(price)}",
+        "each": each(
+            price, amount_of(price, wish.quantity, currency), currency, locale_of(sim, session)
+        ),
         "later": _waits(sim, subscription, feature, wish),
         "lines": [],
     }
@@ -145,10 +155,6 @@ def _own(sim: Simulator, session: Obj, wish: Wish) -> Obj:
     if subscription["customer"] != session["customer"]:
         raise missing("subscription", wish.subscription)
     return subscription
-
-
-def _interval(price: Obj) -> str:
-    return str(price["recurring"]["interval"])
 
 
 def _months(price: Obj) -> float:

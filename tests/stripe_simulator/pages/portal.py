@@ -11,9 +11,9 @@ from tests.stripe_simulator.lifecycle.invoices import ACCOUNT_NAME
 from tests.stripe_simulator.money import amount_of, written
 from tests.stripe_simulator.pages import plan_change
 from tests.stripe_simulator.pages.choices import COUNTRIES, OFFERED_METHODS
-from tests.stripe_simulator.pages.invoice import day
 from tests.stripe_simulator.pages.plan_change import Wish
 from tests.stripe_simulator.pages.site import Visit, html, redirect
+from tests.stripe_simulator.pages.words import day, locale_of, say
 from tests.stripe_simulator.resources.customers import add_tax_id, detach_method
 from tests.stripe_simulator.simulator import Simulator
 from tests.stripe_simulator.store import Obj
@@ -137,10 +137,11 @@ def _confirmation(sim: Simulator, session: Obj, wish: Wish) -> Response:
     feature = _require(sim, session, "subscription_update")
     try:
         offer = plan_change.offer(sim, session, feature, wish)
+        locale = locale_of(sim, session)
     except StripeError as refused:
         sim.store.rollback()
         return _page(sim, session, error=str(refused))
-    return html("portal_confirm.html", offer=offer, seller=ACCOUNT_NAME, wish=wish)
+    return html("portal_confirm.html", locale=locale, offer=offer, seller=ACCOUNT_NAME, wish=wish)
 
 
 def _page(sim: Simulator, session: Obj, *, error: str | None = None) -> Response:
@@ -148,23 +149,26 @@ def _page(sim: Simulator, session: Obj, *, error: str | None = None) -> Response
     flow = session["flow"] or {}
     defaults = {customer["invoice_settings"]["default_payment_method"]}
     defaults |= {one["default_payment_method"] for one in _live(sim, customer)}
+    locale = locale_of(sim, session)
+    feature = _features(sim, session)["subscription_update"]
     return html(
         "portal.html",
         402 if error else 200,
+        locale=locale,
         chosen="success",
         customer=customer,
-        error=error,
+        error=say(locale, error) if error else None,
         features=_features(sim, session),
         flow=flow.get("type"),
         flow_subscription=(flow.get(flow.get("type")) or {}).get("subscription"),
-        invoices=[_invoice_row(one) for one in _invoices(sim, customer)],
-        methods_kept=[_method_row(defaults, one) for one in _methods(sim, customer)],
+        invoices=[_invoice_row(one, locale) for one in _invoices(sim, customer)],
+        methods_kept=[_method_row(defaults, one, locale) for one in _methods(sim, customer)],
         reasons=REASONS,
         return_url=session["return_url"],
         seller=ACCOUNT_NAME,
         countries=COUNTRIES,
-        plans=plan_change.plans(sim, _features(sim, session)["subscription_update"]),
-        subscriptions=[_subscription_row(sim, one) for one in _live(sim, customer)],
+        plans=plan_change.plans(sim, feature, locale),
+        subscriptions=[_subscription_row(sim, one, locale) for one in _live(sim, customer)],
         tax_ids=sim.store.scan("tax_id", customer=customer["id"]),
         tax_id_types=TAX_IDS,
         test_methods=[one for one in OFFERED_METHODS if one.behaviour != "3ds"],
@@ -217,42 +221,46 @@ def _invoices(sim: Simulator, customer: Obj) -> list[Obj]:
     return [one for one in reversed(found) if one["status"] != "draft"]
 
 
-def _subscription_row(sim: Simulator, subscription: Obj) -> Obj:
+def _subscription_row(sim: Simulator, subscription: Obj, locale: str) -> Obj:
     names = []
     for item in standing.items_of(sim, subscription):
         price = sim.find("price", item["price"])
         product = sim.find("product", price["product"])["name"]
         count = item.get("quantity")
         amount = amount_of(price, count or 0, subscription["currency"])
-        cost = f"{written(amount, subscription['currency'])} per {price['recurring']['interval']}"
-        names.append(
-            f"{product}, {count or 'metered'} x {cost}" if count != 1 else f"{product}, {cost}"
-        )
+        cost = plan_change.each(price, amount, subscription["currency"], locale)
+        many = count or say(locale, "metered")
+        names.append(f"{product}, {cost}" if count == 1 else f"{product}, {many} x {cost}")
     return {
         "id": subscription["id"],
         "names": names,
         "quantity": standing.items_of(sim, subscription)[0].get("quantity", 1),
         "price": standing.items_of(sim, subscription)[0]["price"],
         "status": subscription["status"],
-        "ends": day(subscription["cancel_at"]) if subscription["cancel_at"] else None,
-        "renews": day(standing.period_of(sim, subscription)[1]),
+        "ends": day(subscription["cancel_at"], locale) if subscription["cancel_at"] else None,
+        "renews": day(standing.period_of(sim, subscription)[1], locale),
     }
 
 
-def _method_row(defaults: set[str | None], method: Obj) -> Obj:
+def _method_row(defaults: set[str | None], method: Obj, locale: str) -> Obj:
     block = method[method["type"]]
     if method["type"] == "card":
-        name = f"{block['brand'].title()} ending in {block['last4']}"
-        name += f", expires {block['exp_month']:02d}/{block['exp_year']}"
+        name = say(
+            locale,
+            "%(brand)s ending in %(last4)s, expires %(expires)s",
+            brand=block["brand"].title(),
+            last4=block["last4"],
+            expires=f"{block['exp_month']:02d}/{block['exp_year']}",
+        )
     else:
-        name = f"Bank account ending in {block['last4']}"
+        name = say(locale, "Bank account ending in %(last4)s", last4=block["last4"])
     return {"id": method["id"], "name": name, "is_default": method["id"] in defaults}
 
 
-def _invoice_row(invoice: Obj) -> Obj:
+def _invoice_row(invoice: Obj, locale: str) -> Obj:
     return {
         "number": invoice["number"],
-        "day": day(invoice["status_transitions"]["finalized_at"]),
+        "day": day(invoice["status_transitions"]["finalized_at"], locale),
         "amount": written(invoice["amount_due"], invoice["currency"]),
         "status": invoice["status"],
         "url": invoice["hosted_invoice_url"],

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -14,6 +15,7 @@ from starlette.routing import Route
 
 from tests.stripe_simulator.delivery import Courier
 from tests.stripe_simulator.errors import StripeError
+from tests.stripe_simulator.pages.words import say
 from tests.stripe_simulator.simulator import Simulator
 
 TEMPLATES = Environment(
@@ -79,16 +81,19 @@ def page(sim: Simulator, courier: Courier, path: str, show: Page, *methods: str)
     return Route(path, respond, methods=list(methods or ("GET", "POST")))
 
 
-def html(name: str, status: int = 200, **context: Any) -> Response:
-    text = TEMPLATES.get_template(name).render(**context)
+def html(name: str, status: int = 200, *, locale: str = "en", **context: Any) -> Response:
+    words = partial(say, locale)
+    text = TEMPLATES.get_template(name).render(locale=locale, _=words, **context)
     headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-store"}
     return HTMLResponse(text, status, headers)
 
 
 def message(
-    title: str, text: str, *, link: str | None = None, link_text: str = "", status: int = 200
+    title: str, text: str, status: int = 200, *, locale: str = "en", **link: Any
 ) -> Response:
-    return html("message.html", status, title=title, text=text, link=link, link_text=link_text)
+    """`link` and `link_text` lead on, where there is somewhere to go."""
+    title, text = say(locale, title), say(locale, text)
+    return html("message.html", status, locale=locale, title=title, text=text, **link)
 
 
 def redirect(url: str) -> Response:
