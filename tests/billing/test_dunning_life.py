@@ -242,6 +242,20 @@ def test_the_open_invoice_unlocks_when_paid_or_void_and_stays_owed_when_written_
     assert is_locked(organization) is locked
 
 
+def test_a_credit_note_over_the_whole_debt_unlocks(stripe):
+    """D5: the seller forgives it, and Stripe calls the invoice paid."""
+    organization = on_pro(stripe)
+    default_on_renewal(stripe, organization)
+    pass_days(stripe, organization, 3.1)
+    owed = open_invoices(organization).get()
+
+    api().credit_notes.create({"invoice": owed.stripe_id, "amount": owed.amount_remaining})
+    stripe.deliver_all(organization)
+
+    assert not is_locked(organization)
+    assert store.current(organization).grace_ends_at is None
+
+
 def test_cancelling_while_locked_leaves_the_lock_until_the_invoice_is_paid(stripe):
     """D9."""
     organization = on_pro(stripe)
@@ -382,3 +396,28 @@ def test_a_plan_that_ended_with_its_money_ends_at_stripe_too(stripe, settings, c
 
     assert organization.subscriptions.get().status == "canceled"
     assert len(stripe.simulator.state("refund")) == 1
+
+
+# --- What people see ---------------------------------------------------------------------------
+
+
+def test_the_banner_counts_down_locks_and_goes_with_the_payment(stripe):
+    """D13: on the very next page after Stripe's event."""
+    organization = on_pro(stripe)
+    default_on_renewal(stripe, organization)
+    seen = [banner_of(organization)]
+    pass_days(stripe, organization, 3.1)
+    seen.append(banner_of(organization))
+    stripe.simulator.set_card(stripe.customer_of(organization), None)
+
+    api().invoices.pay(open_invoices(organization).get().stripe_id)
+    stripe.deliver_all(organization)
+
+    assert ["Payment failed. 2 days" in seen[0], "is read-only" in seen[1]] == [True, True]
+    assert 'id="banner"' not in banner_of(organization)
+
+
+def banner_of(organization):
+    client = Client()
+    client.force_login(owner_of(organization))
+    return client.get(f"/o/{organization.slug}/settings/billing/").content.decode()
