@@ -5,7 +5,7 @@ import re
 import urllib.request
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from django.core import mail
 from django.test import Client, TestCase
@@ -206,15 +206,15 @@ class Product:
         prices = PlanPrice.objects.on_sale().for_terms(interval, "usd")
         return str(prices.get(plan__key=plan_key).stripe_price_id)
 
-    def makes_price(self, plan_key: str) -> str:
+    def makes_price(self, plan_key: str, interval: Literal["month", "year"] = "month") -> str:
         """One that somebody has made by hand at Stripe."""
-        known = stripe_api.client().v1.prices.retrieve(self.price(plan_key))
+        known = stripe_api.client().v1.prices.retrieve(self.price(plan_key, interval))
         made = stripe_api.client().v1.prices.create(
             {
                 "product": str(known.product),
                 "currency": "usd",
                 "unit_amount": known.unit_amount or 0,
-                "recurring": {"interval": "month"},
+                "recurring": {"interval": interval},
                 "tax_behavior": "exclusive",
             }
         )

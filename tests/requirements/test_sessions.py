@@ -1,14 +1,22 @@
 """Document 000, sentence by sentence: tiers, beta mode, Checkout, portal, organizations."""
 
+import base64
+from datetime import timedelta
+
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from django.utils import timezone
 
 from billing import catalog, tasks
 from billing.catalog.apply import apply
 from billing.entitlement import beta, store
 from billing.exceptions import CustomerBusy, StripeUnavailable
 from billing.gateway import locks, stripe_api
+from billing.licence import standing, token
+from billing.licence.token import Licence
 from billing.models import CustomerTransfer, EffectivePlan, Grant, InboxEvent, Invoice, Source
 from billing.subscription import transfer
+from config.schedule import SCHEDULE
 from orgs.models import AuditEntry, Organization, Role
 from tests.requirements.product import Product
 
@@ -664,6 +672,70 @@ def test_subscriptions_are_managed_in_the_dashboard_which_redirects_to_stripe(pr
     assert settings_page["Location"] == f"/o/{organization.slug}/settings/billing/"
     assert started.status_code == 303
     assert started["Location"].startswith(product.stripe.simulator.base_url)
+
+
+# --- Self-hosted ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def licensed(self_hosted, chosen, monkeypatch, tmp_path):
+    """As the Helm chart installs it: a licence is required. Answers a maker of licences."""
+    vendor = Ed25519PrivateKey.generate()
+    public = base64.b64encode(vendor.public_key().public_bytes_raw()).decode()
+    chosen.LICENCE_PUBLIC_KEYS = tmp_path / "public_keys.toml"
+    chosen.LICENCE_PUBLIC_KEYS.write_text(f'"2026-11" = "{public}"\n')
+    monkeypatch.setenv("LICENCE_REQUIRED", "1")
+    now = timezone.now()
+
+    def install(days):
+        terms = Licence(
+            id="lic_1",
+            holder="Acme",
+            instance=str(standing.installation().instance),
+            catalog=CATALOGUE,
+            plan="team",
+            seats=25,
+            issued_at=now - timedelta(days=400),
+            starts_at=now - timedelta(days=400),
+            ends_at=now + timedelta(days=days),
+        )
+        chosen.LICENCE_KEY = token.sign(terms, "2026-11", vendor)
+
+    return install
+
+
+def test_without_a_license_the_instance_runs_in_free_tier_mode(licensed, self_hosted):
+    """It wins over beta: nothing is unlocked although Stripe is not connected."""
+    ann = self_hosted.person("Ann")
+
+    status = ann.status()
+
+    assert (status["tier"], status["is_beta"]) == ("free", False)
+    assert status["storage_limit_bytes"] == 50 * MB
+
+
+def test_the_license_key_determines_the_available_tier(licensed, self_hosted):
+    licensed(days=30)
+
+    status = self_hosted.person("Ann").status()
+
+    assert (status["tier"], status["source"]) == ("team", "licence")
+
+
+def test_licenses_are_validated_at_startup_and_periodically_thereafter(
+    licensed, self_hosted, monkeypatch
+):
+    licensed(days=30)
+    ann = self_hosted.person("Ann")
+    before = ann.status()["tier"]
+    licensed(days=-60)
+
+    monkeypatch.setattr(tasks.refresh_entitlements, "delay", tasks.refresh_entitlements)
+    tasks.check_licence_at_start()
+
+    assert (before, ann.status()["tier"]) == ("team", "free")
+    assert SCHEDULE["check-licence"]["task"] == tasks.check_licence.name
+    assert SCHEDULE["check-licence"]["schedule"] <= 3600
 
 
 def test_the_five_variables_of_the_document_connect_stripe(product):
