@@ -13,6 +13,7 @@ from billing.exceptions import (
     AlreadySubscribed,
     CurrencyFixed,
     OrderReplaced,
+    PlanNotForYou,
     StripeUnavailable,
 )
 from billing.models import PlanPrice
@@ -63,7 +64,7 @@ def start(request: OrgRequest, slug: str) -> HttpResponse:
     except CheckoutNotOpen as refusal:
         messages.error(request, str(refusal))
         return back_to_billing(slug)
-    except (AlreadySubscribed, CurrencyFixed, OrderReplaced) as refusal:
+    except (AlreadySubscribed, CurrencyFixed, OrderReplaced, PlanNotForYou) as refusal:
         messages.error(request, str(refusal))
         return back_to_billing(slug)
     return see_other(intent.url)
