@@ -12,6 +12,8 @@ SCHEDULE: Final[dict[str, dict[str, Any]]] = {
     "keep-partitions": {"task": "quotas.tasks.keep_partitions", "schedule": 3600.0},
     # A notice is tried at once; those that were lost or are due again wait 20 s at most.
     "sweep-notices": {"task": "quotas.tasks.sweep_notices", "schedule": 20.0},
+    # One mail a day at most; the hour makes up for a beat that was away.
+    "tell-leads": {"task": "quotas.tasks.tell_leads", "schedule": 3600.0},
     # A switch of enforcement settles at once; this finishes what was interrupted.
     "settle-enforcement": {"task": "quotas.tasks.settle_enforcement", "schedule": 60.0},
     "roll-up-usage": {"task": "quotas.tasks.roll_up_usage", "schedule": 20.0},

@@ -15,7 +15,7 @@ from orgs.models import Organization
 from quotas import enforcement_modes
 from quotas.engine import holds, limits, partitions
 from quotas.notices import changes, delivery
-from quotas.reaction import alerts, overage, overage_delivery
+from quotas.reaction import alerts, leads, overage, overage_delivery
 from quotas.reading import rollups
 from quotas.signals import notices_put, renewal_drafted
 
@@ -59,6 +59,14 @@ def settle_soon() -> None:
         settle_enforcement.apply_async(retry=False)
     except Exception as error:  # noqa: BLE001  kombu raises the transport's own kinds
         logger.warning("celery.broker_unavailable", error=type(error).__name__)
+
+
+@shared_task(soft_time_limit=540, time_limit=570)
+def tell_leads() -> None:
+    """Every hour; what is new since yesterday leaves once a day."""
+    fresh = leads.tell()
+    if fresh:
+        logger.info("usage.leads", fresh=fresh)
 
 
 @shared_task(soft_time_limit=50)

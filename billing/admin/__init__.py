@@ -1,5 +1,5 @@
 """Staff's views of billing."""
 
-from billing.admin import downloads, drift, grants, licence, mirror, operations, plans, publishing
+from billing.admin import downloads, drift, grants, licence, mirror, numbers, operations, plans, publishing
 
-__all__ = ["downloads", "drift", "grants", "licence", "mirror", "operations", "plans", "publishing"]
+__all__ = ["downloads", "drift", "grants", "licence", "mirror", "numbers", "operations", "plans", "publishing"]

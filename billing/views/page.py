@@ -9,6 +9,7 @@ from django.views.decorators.http import require_safe
 from django_htmx.http import replace_url
 
 from billing import catalog
+from billing.insight import visits
 from billing.presentation import billing_page
 from billing.presentation.buttons import Terms, contact_link
 from orgs import current as current_organization
@@ -28,6 +29,7 @@ def current(request: PersonRequest) -> HttpResponse:
 @require_safe
 @requires(Capability.BILLING_VIEW)
 def page(request: OrgRequest, slug: str) -> HttpResponse:
+    visits.note(request.organization)
     context = {
         "page": billing_page.of(request.organization, _terms(request)),
         "may_pay": Capability.BILLING_MANAGE in request.capabilities,

@@ -35,6 +35,7 @@ STAMPS = {
     "orgs_membership": "last_active_at, at most every 15 minutes",
     "orgs_personaltoken": "last_used_at, at most once a minute",
     "quotas_servicetoken": "last_used_at",
+    "billing_plansvisit": "once per organization and day, while it has no subscription",
 }
 SETTLING = {
     "o/<slug:slug>/settings/billing/return/": "settles its own session (B4)",
