@@ -5,6 +5,7 @@ from django.urls import include, path
 from django.views.i18n import set_language
 
 from config import health, views
+from quotas.views import why
 
 handler400 = "config.error_pages.bad_request"
 handler403 = "config.error_pages.forbidden"
@@ -17,6 +18,11 @@ urlpatterns = [
     path("", include("billing.webhook_urls")),
     path("api/", include("config.api_urls")),
     path("accounts/", include("allauth.urls")),
+    path(
+        "admin/why/<uuid:organization>/",
+        admin.site.admin_view(why.staff_page),
+        name="staff-why",
+    ),
     path("admin/", admin.site.urls),
     path("", views.home, name="home"),
     path("preferences/language/", set_language, name="set_language"),

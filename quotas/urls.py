@@ -2,10 +2,11 @@
 
 from django.urls import path
 
-from quotas.views import controls, usage
+from quotas.views import controls, usage, why
 
 app_name = "quotas"
 urlpatterns = [
+    path("o/<slug:slug>/settings/billing/why/", why.page, name="why"),
     path("o/<slug:slug>/settings/usage/", usage.page, name="usage"),
     path("o/<slug:slug>/settings/usage/meters/", usage.meters, name="usage-meters"),
     path("o/<slug:slug>/settings/usage/overage/", controls.overage, name="usage-overage"),

@@ -8,6 +8,8 @@ from typing import Any, cast
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from billing.entitlement import disputes
@@ -91,10 +93,15 @@ class BillingAccountAdmin(ActOnly, admin.ModelAdmin):
 
 @admin.register(EffectivePlan)
 class EffectivePlanAdmin(LookOnly, admin.ModelAdmin):
-    list_display = ("organization", "plan", "source", "status", "access", "valid_until")
+    list_display = ("organization", "plan", "source", "status", "access", "valid_until", "why")
     list_filter = ("source", "access", "status")
     search_fields = ("organization__slug",)
     show_full_result_count = False
+
+    @admin.display(description=_("why"))
+    def why(self, effective: EffectivePlan) -> str:
+        url = reverse("staff-why", args=[effective.organization_id])
+        return format_html('<a href="{}">{}</a>', url, _("Why?"))
 
 
 @admin.register(EffectivePlanChange)

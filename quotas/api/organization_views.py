@@ -3,7 +3,6 @@
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Q
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -11,9 +10,11 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from billing import catalog
-from billing.entitlement import next_action, store
+from billing.entitlement import history, next_action, store
+from billing.entitlement.clock import now_for
 from billing.entitlement.facts import CatalogueNotApplied
 from billing.models import EffectivePlan, EffectivePlanChange
+from billing.presentation import why
 from orgs import current
 from orgs.capabilities import Capability
 from orgs.exceptions import OrganizationNotFound
@@ -26,6 +27,7 @@ from quotas.decorators import require_feature
 from quotas.engine.decisions import instant
 from quotas.exceptions import EngineUnavailable, InvalidRequest
 from quotas.reading import usage
+from quotas.reading import why as meters
 
 _NO_STORE = {"Cache-Control": "no-store"}
 _PROBLEMS = {
@@ -65,6 +67,8 @@ class EntitlementsResponse(serializers.Serializer[Any]):
     sequence = serializers.IntegerField()
     at = serializers.DateTimeField(allow_null=True)
     trace = serializers.ListField(child=serializers.DictField())
+    # With `?at=` or `?why`: sources, features and limits in words and sums.
+    why = serializers.DictField(required=False)
 
 
 class FeatureResponse(serializers.Serializer[Any]):
@@ -129,7 +133,10 @@ class Entitlements(SatelliteView):
     """Plan, source, status, access, features, limits, next action and trace."""
 
     @extend_schema(
-        parameters=[OpenApiParameter("at", datetime, description="An instant of the past.")],
+        parameters=[
+            OpenApiParameter("at", datetime, description="An instant of the past."),
+            OpenApiParameter("why", bool, description="Sources and limits in words, too."),
+        ],
         responses={200: EntitlementsResponse, **_PROBLEMS},
         tags=["usage"],
     )
@@ -140,6 +147,8 @@ class Entitlements(SatelliteView):
             effective = _current(found)
             action = next_action.of(effective)
             body = _entitlements(effective, action) | {"at": instant(effective.derived_at)}
+            if "why" in request.query_params:
+                body["why"] = _why(effective, now_for(found), is_now=True)
         else:
             body = _past(found, bodies.instant(at, "at"))
         return Response(body, headers=_NO_STORE)
@@ -239,15 +248,20 @@ def _features(verdict: EffectivePlan | EffectivePlanChange) -> dict[str, str]:
 
 
 def _past(organization: Organization, at: datetime) -> dict[str, Any]:
-    """The verdict that stood at that instant, from the history of verdicts."""
+    """The verdict that held at that instant, from the history of verdicts and their facts."""
     if at.tzinfo is None:
         raise InvalidRequest("An instant with its time zone.", field="at")
-    change = (
-        EffectivePlanChange.objects.filter(Q(at__lte=at), organization=organization)
-        .select_related("plan")
-        .order_by("-at", "-sequence")
-        .first()
-    )
+    if at > now_for(organization):
+        raise InvalidRequest("An instant of the past.", field="at")
+    change = history.at(organization, at)
     if change is None:
         raise InvalidRequest("Nothing is known of that time.", field="at")
-    return _entitlements(change, None) | {"at": instant(at)}
+    body = _entitlements(change, None) | {"at": instant(at)}
+    return body | {"why": _why(change, at, is_now=False)}
+
+
+def _why(
+    verdict: EffectivePlan | EffectivePlanChange, at: datetime, *, is_now: bool
+) -> dict[str, Any]:
+    reasons = meters.of(verdict, at, is_now=is_now)
+    return why.body(verdict) | {"meters": {found.key: meters.body(found) for found in reasons}}

@@ -187,6 +187,7 @@ RULES: dict[str, Rule] = {
     # An organization's money. Everything that leads to paying stays open while locked.
     "o/<slug:slug>/settings/billing/": page(May.BILLING_VIEW),
     "o/<slug:slug>/settings/billing/plans/": page(May.BILLING_VIEW),
+    "o/<slug:slug>/settings/billing/why/": page(May.BILLING_VIEW),
     "o/<slug:slug>/settings/pricing/": page(May.BILLING_VIEW),
     "o/<slug:slug>/settings/billing/invoices.csv": page(May.BILLING_VIEW),
     "o/<slug:slug>/settings/billing/checkout/": act(
