@@ -48,6 +48,10 @@ class Matrix:
     columns: tuple[Column, ...]
     groups: tuple[table.Group, ...]
 
+    @property
+    def has_choice(self) -> bool:
+        return len(self.intervals) > 1 or len(self.currencies) > 1
+
 
 def build(
     catalog: Catalog, plans: list[SubscriptionPlan], standing: Standing, wanted: Terms

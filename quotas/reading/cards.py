@@ -113,7 +113,7 @@ def _amount(reading: UsageReading) -> str:
 
 def _of(reading: UsageReading) -> str:
     if reading.kind == Kind.CEILING:
-        return _("at most, each")
+        return "" if reading.limit is None else _("at most, each")
     if reading.limit is None:
         return _("without a limit")
     limit = format_amount(reading.limit, reading.meter)

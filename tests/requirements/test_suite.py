@@ -13,8 +13,8 @@ from orgs.models import Role
 from quotas.engine import counters
 from quotas.models import Rollup
 from quotas.reading import rollups
-from tests.factories.orgs import OrganizationFactory, api_token_for
-from tests.requirements.running import everything_stored, fetch, running
+from tests.factories.orgs import OrganizationFactory, UserFactory, api_token_for
+from tests.requirements.running import cookies_of, everything_stored, fetch, running
 
 pytestmark = [pytest.mark.django_db, pytest.mark.xdist_group("suite")]
 
@@ -394,3 +394,49 @@ def test_usd_and_vnd_are_sold_and_tax_is_delegated_to_stripe(site):
     (invoice,) = team.invoices
     assert (invoice["currency"], invoice["subtotal"]) == ("vnd", 300_000)
     assert "₫150,000" in team.page()
+
+
+def as_staff(site, path):
+    """A page of the operators, signed in as one of them."""
+    staff = UserFactory.create(is_staff=True, is_superuser=True)
+    jar = cookies_of(staff)
+    cookie = "; ".join(f"{name}={value}" for name, value in jar.items())
+    answer = fetch(f"{site.url}/admin/{path}", headers={"Cookie": cookie})
+    assert answer.status == 200, answer.text[:300]
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", answer.text))
+
+
+def test_churn_and_upgrade_conversion_are_tracked_for_system_admins(site, settings):
+    """Who looked at the plans, who ordered, who paid; and MRR that came and went."""
+    settings.ADMIN_REQUIRES_MFA = False
+    team = site.team()
+    team.page()
+    team.buy("pro", seats=3)
+
+    page = as_staff(site, "numbers/")
+
+    for words in ("MRR", "churn", "Upgrade", "USD"):
+        assert re.search(words, page, re.IGNORECASE), words
+    assert "$18.00" in page, "three seats"
+
+
+def test_high_usage_organizations_are_listed_as_sales_leads(site, settings):
+    settings.ADMIN_REQUIRES_MFA = False
+    team = site.team(name="Nearly Full")
+    team.usage("consume", "storage", 2 * GB - 1)
+
+    page = as_staff(site, "leads/")
+
+    assert re.search(r"Nearly Full.*?Storage", page)
+
+
+def test_add_on_packs_are_for_sale(pro):
+    """“+10GB Storage”, for $2 a month beside the plan."""
+    offered = {pack["pack"]: pack for pack in pro.get("v1/billing/packs")["packs"]}
+    assert (offered["storage_10gb"]["amount"], offered["storage_10gb"]["units"]) == (200, 10 * GB)
+
+    bought = pro.post("v1/billing/change", addons={"storage_10gb": 2})
+
+    assert bought.status == 200, bought.text
+    pro.site.settle()
+    assert pro.reading("storage")["limit"] == 120 * GB
