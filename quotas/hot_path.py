@@ -6,10 +6,11 @@ content type, a body without a length) goes on to Django with the body put back.
 """
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from http import HTTPStatus
 from io import BytesIO
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import orjson
 import structlog
@@ -21,7 +22,7 @@ from django.utils import translation
 from orgs.exceptions import DomainError
 from quotas.api import bearers, bodies
 from quotas.api.bearers import Bearer
-from quotas.api.calls import HOT, Call
+from quotas.api.calls import BATCH, HOT, Call, Reply
 
 logger = structlog.get_logger(__name__)
 
@@ -37,9 +38,15 @@ _HEADERS: Final = [
     ("Referrer-Policy", "same-origin"),
     ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
 ]
-_OK: Final = [("Content-Type", "application/json"), *_HEADERS]
+OK: Final = [("Content-Type", "application/json"), *_HEADERS]
 _PROBLEM: Final = [("Content-Type", "application/problem+json"), *_HEADERS]
 _STATUS_LINES: Final = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+
+
+class Answered(NamedTuple):
+    status: int
+    headers: list[tuple[str, str]]
+    body: dict[str, Any]
 
 
 class Problem(Protocol):
@@ -58,60 +65,74 @@ def in_front_of(application: Application, problem: Problem) -> Application:
         raw = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
         environ["wsgi.input"] = BytesIO(raw)
         try:
-            bearer = _bearer(environ)
+            bearer = bearers.find(secret_of(environ.get("HTTP_AUTHORIZATION", "")))
         except DomainError as error:  # PostgreSQL is away: nobody can be recognized
-            status, headers, body = _refused(error, problem)
+            answered = refused(error, problem, environ.get("HTTP_ACCEPT_LANGUAGE", ""))
         else:
-            if bearer is None:
+            if bearer is None:  # Django's own check refuses
                 return application(environ, start_response)
-            status, headers, body = _answer(call, bearer, raw, environ, problem)
-        start_response(_STATUS_LINES[status], headers)
-        return [orjson.dumps(body)]
+            answered = _answer(call, bearer, raw, environ, problem)
+        start_response(_STATUS_LINES[answered.status], answered.headers)
+        return [orjson.dumps(answered.body)]
 
     return serve
 
 
-def _is_plain(environ: Environ) -> bool:
-    length = environ.get("CONTENT_LENGTH") or ""
+def speaking(path: str, accepted_language: str) -> AbstractContextManager[None]:
+    """A batch's reply holds sentences; the other replies hold none until they are refused."""
+    if path != BATCH:
+        return nullcontext()
+    return translation.override(_language(accepted_language))
+
+
+def is_plain(length: str, content_type: str) -> bool:
     return (
         length.isdecimal()
         and length.isascii()
         and int(length) <= bodies.LARGEST_BODY
-        and environ.get("CONTENT_TYPE", "").partition(";")[0].strip() == "application/json"
+        and content_type.partition(";")[0].strip() == "application/json"
     )
 
 
-def _bearer(environ: Environ) -> Bearer | None:
-    """None for every credential that Django's own check should refuse."""
-    header: str = environ.get("HTTP_AUTHORIZATION", "")
-    if header[: len(_SCHEME)].lower() != _SCHEME:
-        return None
-    return bearers.find(header[len(_SCHEME) :])
+def secret_of(authorization: str) -> str:
+    """Empty where it is no bearer's."""
+    is_bearer = authorization[: len(_SCHEME)].lower() == _SCHEME
+    return authorization[len(_SCHEME) :] if is_bearer else ""
 
 
-def _answer(
-    call: Call, bearer: Bearer, raw: bytes, environ: Environ, problem: Problem
-) -> tuple[int, list[tuple[str, str]], dict[str, Any]]:
-    translation.activate(_language(environ.get("HTTP_ACCEPT_LANGUAGE", "")))
+def fine(reply: Reply) -> Answered:
+    headers = [*OK, *reply.headers.items()] if reply.headers else OK
+    return Answered(200, headers, reply.body)
+
+
+def refused(error: DomainError, problem: Problem, accepted_language: str) -> Answered:
+    """The sentence is made here, in the language that the caller accepts."""
+    with translation.override(_language(accepted_language)):
+        body = problem(error.status, error.code, str(error), **error.extra)
+    return Answered(error.status, [*_PROBLEM, *error.headers.items()], body)
+
+
+def failed(problem: Problem) -> Answered:
+    detail = "Something went wrong on our side. The same key may be sent again."
+    return Answered(500, _PROBLEM, problem(500, "internal_error", detail))
+
+
+def _is_plain(environ: Environ) -> bool:
+    return is_plain(environ.get("CONTENT_LENGTH") or "", environ.get("CONTENT_TYPE", ""))
+
+
+def _answer(call: Call, bearer: Bearer, raw: bytes, environ: Environ, problem: Problem) -> Answered:
     try:
-        reply = call(bearer, bodies.parse(raw), environ.get("HTTP_IDEMPOTENCY_KEY"))
+        with speaking(environ["PATH_INFO"], environ.get("HTTP_ACCEPT_LANGUAGE", "")):
+            return fine(call(bearer, bodies.parse(raw), environ.get("HTTP_IDEMPOTENCY_KEY")))
     except DomainError as error:
-        return _refused(error, problem)
+        return refused(error, problem, environ.get("HTTP_ACCEPT_LANGUAGE", ""))
     except Exception:
         logger.exception("quotas.hot_path_failed")
-        detail = "Something went wrong on our side. The same key may be sent again."
-        return 500, _PROBLEM, problem(500, "internal_error", detail)
+        return failed(problem)
     finally:
         for connection in connections.all(initialized_only=True):
             connection.close_if_unusable_or_obsolete()
-    return 200, [*_OK, *reply.headers.items()], reply.body
-
-
-def _refused(
-    error: DomainError, problem: Problem
-) -> tuple[int, list[tuple[str, str]], dict[str, Any]]:
-    headers = [*_PROBLEM, *error.headers.items()]
-    return error.status, headers, problem(error.status, error.code, str(error), **error.extra)
 
 
 @lru_cache(maxsize=256)

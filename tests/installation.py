@@ -47,18 +47,25 @@ def install(name: str, settings: str) -> EmbeddedServices:
 
 
 class Web:
-    """Granian on a port that stays the same when it is started again."""
+    """Granian on a port that stays the same when it is started again.
 
-    def __init__(self, application: str, *, threads: int, log: Path) -> None:
+    An application that is `threaded` is plain WSGI, a thread per request.
+    """
+
+    def __init__(
+        self, application: str, *, threads: int, log: Path, threaded: bool = False
+    ) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.command = [
-            *(sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws"),
-            *("--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"),
-            *("--blocking-threads", str(threads), application),
+            *(sys.executable, "-m", "granian", "--interface", "wsgi" if threaded else "rsgi"),
+            *("--no-ws", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"),
+            *(("--blocking-threads", str(threads)) if threaded else ()),
+            application,
         ]
+        self.threads = threads
         self.log = log
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -68,7 +75,7 @@ class Web:
             self.process = subprocess.Popen(
                 self.command,
                 cwd=ROOT,
-                env={**os.environ, **(environment or {})},
+                env={**os.environ, "WEB_THREADS": str(self.threads), **(environment or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -62,9 +62,9 @@ def worker(**changes: str) -> Iterator[subprocess.Popen[bytes]]:
 def web(port: int, **changes: str) -> Iterator[str]:
     """Granian with our application; yields its address once it answers."""
     address = f"http://127.0.0.1:{port}"
-    server = (str(BIN / "granian"), "--interface", "wsgi", "--host", "127.0.0.1", "--no-ws")
-    size = ("--port", str(port), "--workers", "1", "--blocking-threads", "8")
-    with running(*server, *size, "config.wsgi:application", **changes):
+    server = (str(BIN / "granian"), "--interface", "rsgi", "--host", "127.0.0.1", "--no-ws")
+    size = ("--port", str(port), "--workers", "1")
+    with running(*server, *size, "config.rsgi:application", **changes):
         wait_until(lambda: answers(f"{address}/healthz"), seconds=60)
         yield address
 

@@ -24,12 +24,12 @@ def start_simulator(supervisor: Supervisor, demo: DemoEnvironment) -> None:
 
 
 def start_web(supervisor: Supervisor, demo: DemoEnvironment) -> None:
-    options = ["--host", "127.0.0.1", "--port", str(demo.port), "--interface", "wsgi", "--no-ws"]
-    size = ["--workers", "1", "--blocking-threads", "8"]
+    options = ["--host", "127.0.0.1", "--port", str(demo.port), "--interface", "rsgi", "--no-ws"]
+    size = ["--workers", "1"]
     supervisor.start(
         Program(
             name="web",
-            command=[str(BIN / "granian"), *options, *size, "config.wsgi:application"],
+            command=[str(BIN / "granian"), *options, *size, "config.rsgi:application"],
         )
     )
 

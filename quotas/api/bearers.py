@@ -35,6 +35,34 @@ class Bearer:
 
 
 _known: dict[str, tuple[float, Bearer | None]] = {}
+_renewing: set[str] = set()
+
+
+class _Renewal(Call[str, ledger.TokenRow]):
+    """Nobody waits for it."""
+
+    def __init__(self, secret: str) -> None:
+        super().__init__(hash_of(secret))
+        self._secret = secret
+
+    def finish(self, answer: ledger.TokenRow) -> None:
+        _renewing.discard(self._secret)
+        _remember(self._secret, answer)
+
+    def fail(self, error: BaseException) -> None:
+        _renewing.discard(self._secret)
+
+
+def remembered(secret: str) -> Bearer | None:
+    """`find` for an event loop: without waiting for PostgreSQL, which is asked before the end."""
+    found = _known.get(secret)
+    if found is None:
+        return None
+    left = found[0] - time.monotonic()
+    if left < KNOWN_SECONDS / 2 and secret not in _renewing:
+        _renewing.add(secret)
+        _tokens.put(_Renewal(secret))
+    return found[1] if left > 0 else None
 
 
 def find(secret: str) -> Bearer | None:
@@ -44,17 +72,21 @@ def find(secret: str) -> Bearer | None:
     found = _known.get(secret)
     if found is not None and found[0] > time.monotonic():
         return found[1]
-    row = _tokens.ask(hash_of(secret))
-    bearer = None if row.satellite is None else _bearer(row)
-    if len(_known) >= MOST_KNOWN:
-        _known.clear()
-    _known[secret] = (time.monotonic() + KNOWN_SECONDS, bearer)
-    return bearer
+    return _remember(secret, _tokens.ask(hash_of(secret)))
 
 
 def forget() -> None:
     """After a rotation in this process, and in a forked child."""
     _known.clear()
+    _renewing.clear()
+
+
+def _remember(secret: str, row: ledger.TokenRow) -> Bearer | None:
+    bearer = None if row.satellite is None else _bearer(row)
+    if len(_known) >= MOST_KNOWN:
+        _known.clear()
+    _known[secret] = (time.monotonic() + KNOWN_SECONDS, bearer)
+    return bearer
 
 
 def _bearer(row: ledger.TokenRow) -> Bearer:

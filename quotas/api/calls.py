@@ -12,7 +12,7 @@ from quotas.api import bodies, naming
 from quotas.api.bearers import Bearer
 from quotas.api.bodies import Body
 from quotas.engine import asking, enforcement
-from quotas.engine.decisions import Decisions, Line, Request, body, instant, refusal
+from quotas.engine.decisions import Decision, Decisions, Line, Request, body, instant, refusal
 from quotas.exceptions import InvalidRequest
 from quotas.models import Verb
 
@@ -37,25 +37,42 @@ class Reply(NamedTuple):
 
 
 Call = Callable[[Bearer, Body, str | None], Reply]
+Answers = list[Decisions | DomainError]
+
+
+class Prepared(NamedTuple):
+    """What the ledger is asked, and how its answers become a reply. `reply` may raise."""
+
+    requests: list[Request]
+    reply: Callable[[Answers], Reply]
 
 
 def check(bearer: Bearer, asked: Body, _key: str | None) -> Reply:
     """Always answers; a refusal is an answer too."""
-    decision = enforcement.checked(*_question(bearer, asked))
-    return Reply(_without_event(body(decision)))
+    return Reply(check_body(enforcement.checked(*question(bearer, asked))))
 
 
 def authorize(bearer: Bearer, asked: Body, _key: str | None) -> Reply:
-    decision = enforcement.authorized(*_question(bearer, asked)).or_raise()
-    return Reply(_without_event(body(decision)))
+    decision = enforcement.authorized(*question(bearer, asked)).or_raise()
+    return Reply(check_body(decision))
+
+
+def prepare_consume(bearer: Bearer, asked: Body, key: str | None) -> Prepared:
+    request = _use(Verb.CONSUME, bearer, asked, key)
+    return Prepared([request], lambda answers: _reply(_decided(answers).or_raise()))
+
+
+def prepare_record(bearer: Bearer, asked: Body, key: str | None) -> Prepared:
+    request = _use(Verb.RECORD, bearer, asked, key)
+    return Prepared([request], lambda answers: _reply(_decided(answers)))
 
 
 def consume(bearer: Bearer, asked: Body, key: str | None) -> Reply:
-    return _reply(enforcement.decided(_use(Verb.CONSUME, bearer, asked, key)).or_raise())
+    return _settled(prepare_consume(bearer, asked, key))
 
 
 def record(bearer: Bearer, asked: Body, key: str | None) -> Reply:
-    return _reply(enforcement.decided(_use(Verb.RECORD, bearer, asked, key)))
+    return _settled(prepare_record(bearer, asked, key))
 
 
 def release(bearer: Bearer, asked: Body, key: str | None) -> Reply:
@@ -98,36 +115,60 @@ def void(bearer: Bearer, reservation: str, asked: Body) -> Reply:
     return _end(bearer, Verb.VOID, reservation, 0)
 
 
-def batch(bearer: Bearer, asked: Body, _key: str | None) -> Reply:
+def batch(bearer: Bearer, asked: Body, key: str | None) -> Reply:
     """Every event has its own result; those that could be decided share one commit."""
+    return _settled(prepare_batch(bearer, asked, key))
+
+
+def prepare_batch(bearer: Bearer, asked: Body, _key: str | None) -> Prepared:
     bodies.only(asked, frozenset({"events", "organization"}))
     events = bodies.required(asked, "events")
     if not isinstance(events, list) or not 1 <= len(events) <= MOST_EVENTS:
         raise InvalidRequest(f"A list of 1 to {MOST_EVENTS} events.", field="events")
     common = {"organization": asked["organization"]} if "organization" in asked else {}
-    requests = [_event(bearer, event, common) for event in events]
-    answers = iter(
-        enforcement.decide_all([found for found in requests if isinstance(found, Request)])
-    )
-    results = [
-        _result(next(answers) if isinstance(found, Request) else found) for found in requests
-    ]
-    return Reply({"results": results})
+    found = [_event(bearer, event, common) for event in events]
+
+    def reply(answers: Answers) -> Reply:
+        decided = iter(answers)
+        each = (next(decided) if isinstance(event, Request) else event for event in found)
+        return Reply({"results": [_result(answer) for answer in each]})
+
+    return Prepared([event for event in found if isinstance(event, Request)], reply)
 
 
+BATCH = "/api/v1/usage/batch"
 HOT: Mapping[str, Call] = {
     "/api/v1/usage/check": check,
     "/api/v1/usage/authorize": authorize,
     "/api/v1/usage/consume": consume,
     "/api/v1/usage/record": record,
-    "/api/v1/usage/batch": batch,
+    BATCH: batch,
 }
+PREPARED: Mapping[str, Callable[[Bearer, Body, str | None], Prepared]] = {
+    "/api/v1/usage/consume": prepare_consume,
+    "/api/v1/usage/record": prepare_record,
+    BATCH: prepare_batch,
+}
+
+
+# --- Deciding ---------------------------------------------------------------------------------
+
+
+def _settled(prepared: Prepared) -> Reply:
+    return prepared.reply(enforcement.decide_all(prepared.requests))
+
+
+def _decided(answers: Answers) -> Decisions:
+    (answer,) = answers
+    if isinstance(answer, DomainError):
+        raise answer
+    return answer
 
 
 # --- From JSON to requests --------------------------------------------------------------------
 
 
-def _question(bearer: Bearer, asked: Body) -> tuple[UUID, Line]:
+def question(bearer: Bearer, asked: Body) -> tuple[UUID, Line]:
     bodies.only(asked, _QUESTION)
     return _named(bearer, asked)
 
@@ -247,7 +288,9 @@ def _body(answer: Decisions) -> dict[str, Any]:
     return found
 
 
-def _without_event(found: dict[str, Any]) -> dict[str, Any]:
+def check_body(decision: Decision) -> dict[str, Any]:
+    """As every answer, but nothing was recorded."""
+    found = body(decision)
     del found["event_id"]
     return found
 

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any, TypedDict
@@ -23,6 +22,7 @@ RESERVED_PREFIX = "~"  # keys that the engine makes itself
 _RESERVATION_PREFIX = "rsv_"
 _RESERVATION = re.compile(r"rsv_(?P<organization>[0-9a-f]{32})(?P<number>[0-9a-f]{1,16})")
 _LARGEST_NUMBER = 2**63 - 1
+_NOT_PRINTABLE = "\x1f"  # so that no text can look like two
 
 CHECK = "check"
 _KINDS: Mapping[str, frozenset[str]] = {
@@ -188,12 +188,16 @@ def aware(at: object, field: str) -> datetime:
 
 def fingerprinted(request: Request) -> Request:
     """64 bits of everything that makes it this request; the key is not part of it."""
+    lines = _NOT_PRINTABLE.join(
+        f"{line.meter}{_NOT_PRINTABLE}{line.amount}{_NOT_PRINTABLE}{line.member}"
+        for line in request.lines
+    )
     said = (
-        f"{request.verb}|{request.lines}|{request.occurred_at}|{request.seconds}"
+        f"{request.verb}|{lines}|{request.occurred_at}|{request.seconds}"
         f"|{request.number}|{request.dimensions}|{request.by_key}"
     )
     digest = blake2b(said.encode(), digest_size=8).digest()
-    return replace(request, fingerprint=int.from_bytes(digest, signed=True))
+    return request._replace(fingerprint=int.from_bytes(digest, signed=True))
 
 
 def _seconds(seconds: object) -> int:

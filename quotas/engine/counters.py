@@ -8,7 +8,7 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import cast
 from uuid import UUID
@@ -24,6 +24,7 @@ logger = structlog.get_logger(__name__)
 
 TIMEOUT_SECONDS = 0.05
 LOCAL_SECONDS = 1.0  # how long this process believes its own copy
+RENEW_SECONDS = 0.6  # before the end, a copy in use is read again behind the callers' backs
 KEPT_SECONDS = 600  # in Redis, after the last write
 REST_SECONDS = 1.0  # after a failure, so that an outage costs one timeout a second, not one a call
 MOST_LOCAL = 50_000
@@ -95,11 +96,19 @@ class _Local:
         self.overtaken: dict[Place, int] = {}
         self.rests_until = 0.0
         self.lock = threading.Lock()
+        self.ageing: set[Place] = set()
+        self.on_ageing: Callable[[], None] = _nobody
 
     def get(self, place: Place) -> Reading | None:
         found = self.readings.get(place)
-        if found is None or found[0] < time.monotonic() or not found[1].is_current():
+        if found is None:
             return None
+        left = found[0] - time.monotonic()
+        if left < 0 or not found[1].is_current():
+            return None
+        if left < RENEW_SECONDS and place not in self.ageing:
+            self.ageing.add(place)
+            self.on_ageing()
         return found[1]
 
     def put(self, place: Place, reading: Reading) -> bool:
@@ -114,6 +123,8 @@ class _Local:
             self.overtaken.pop(place, None)
             if len(self.readings) >= MOST_LOCAL:
                 self.readings.clear()
+            if known is not None and known[1] == reading:
+                reading = known[1]  # answers made from it stay true
             self.readings[place] = (time.monotonic() + LOCAL_SECONDS, reading)
             return True
 
@@ -126,6 +137,10 @@ class _Local:
                 del self.readings[place]
 
 
+def _nobody() -> None:
+    """Until somebody renews, copies simply end."""
+
+
 _local = _Local()
 
 
@@ -135,16 +150,58 @@ def find(place: Place) -> Reading | None:
     A reading is kept under the member where the limit is per member, else under the
     organization alone.
     """
+    reading = at_hand(place)
+    if reading is not None:
+        return reading
+    for home, found in _from_redis(*place):
+        if _local.put(home, found):
+            return found
+    return None
+
+
+def at_hand(place: Place) -> Reading | None:
+    """From this process's copy alone, without waiting for anybody."""
     organization, meter, member = place
     shared = (organization, meter, "")
     for home in (shared, place) if member else (shared,):
         reading = _local.get(home)
         if reading is not None and reading.per_member == bool(home[2]):
             return reading
-    for home, reading in _from_redis(organization, meter, member):
-        if _local.put(home, reading):
-            return reading
     return None
+
+
+def is_at_hand(place: Place, reading: Reading) -> bool:
+    """Whether `at_hand` would answer with this very reading, kept at this place."""
+    return _local.get(place) is reading
+
+
+def renew_with(wake: Callable[[], None]) -> None:
+    """`wake` is called when a copy in use grows old; `renew` is then due, in another thread."""
+    _local.on_ageing = wake
+
+
+def renew() -> None:
+    """Reads again what is in use and about to end, in one round trip."""
+    places = list(_local.ageing)
+    _local.ageing.difference_update(places)
+    if not places or time.monotonic() < _local.rests_until:
+        return
+    try:
+        with client().pipeline(transaction=False) as pipeline:
+            for organization, meter, member in places:
+                pipeline.hmget(_key(organization), [_FLOOR, _field(meter, member)])
+            answers = pipeline.execute()
+    except RedisError as error:
+        _rest(error)
+        return
+    for place, (floor, raw) in zip(places, answers, strict=True):
+        reading = _parsed(raw, floor)
+        if reading is not None and reading.per_member == bool(place[2]):
+            _local.put(place, reading)
+
+
+def is_ageing() -> bool:
+    return bool(_local.ageing)
 
 
 def last_known(place: Place) -> Reading | None:
@@ -205,6 +262,7 @@ def forget_locally() -> None:
     _local.readings.clear()
     _local.floors.clear()
     _local.overtaken.clear()
+    _local.ageing.clear()
     _local.rests_until = 0.0
 
 

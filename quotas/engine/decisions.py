@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from functools import partial
+from functools import cache, lru_cache, partial
 from math import ceil
 from typing import Any, NamedTuple, Self
 from uuid import UUID
 
 from django.conf import settings
+from django.utils.functional import lazy
 from django.utils.translation import gettext as _
 
 from billing import catalog
@@ -50,8 +51,7 @@ class Line(NamedTuple):
     member: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One call to decide and record. All of its lines happen, or none."""
 
     verb: str
@@ -67,8 +67,7 @@ class Request:
     by_key: bool = False  # a release that names the consume's key
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """The answer for one line. `limit` and `remaining` None mean unlimited."""
 
     organization: UUID
@@ -135,23 +134,37 @@ class Decisions:
 
 
 def refusal(decision: Decision) -> QuotaError:
-    """The exception that says what the decision says."""
+    """The exception that says what the decision says, in the language of whoever reads it."""
     numbers = body(decision)
+    sentence = _sentence_of(decision)
     match decision.reason:
         case Reason.ACCOUNT_LOCKED:
-            sentence = _("This workspace is read-only until an open invoice is paid.")
             return AccountLocked(sentence, **numbers)
         case Reason.PAYMENT_REQUIRED:
-            sentence = _("A payment is due. New paid actions start again once it succeeds.")
             return PaymentRequired(sentence, **numbers)
         case Reason.FEATURE_UNAVAILABLE:
-            sentence = _("The plan of this organization does not include this.")
             return FeatureUnavailable(sentence, **numbers)
         case Reason.RELEASE_EXCEEDS_USAGE:
-            sentence = _("More would be released than is used.")
             return ReleaseExceedsUsage(sentence, **numbers)
         case _:
-            return _exceeded(decision, numbers)
+            return _exceeded(decision, sentence, numbers)
+
+
+def _sentence(decision: Decision) -> str:
+    match decision.reason:
+        case Reason.ACCOUNT_LOCKED:
+            return _("This workspace is read-only until an open invoice is paid.")
+        case Reason.PAYMENT_REQUIRED:
+            return _("A payment is due. New paid actions start again once it succeeds.")
+        case Reason.FEATURE_UNAVAILABLE:
+            return _("The plan of this organization does not include this.")
+        case Reason.RELEASE_EXCEEDS_USAGE:
+            return _("More would be released than is used.")
+        case _:
+            return quota_sentence(decision)
+
+
+_sentence_of = lazy(_sentence, str)
 
 
 def body(decision: Decision) -> dict[str, Any]:
@@ -174,15 +187,21 @@ def body(decision: Decision) -> dict[str, Any]:
 
 
 def upgrade_url(organization: UUID) -> str:
-    return f"{settings.SITE_URL}/settings/billing/?organization={organization}"
+    return f"{_site()}/settings/billing/?organization={organization}"
 
 
+@cache
+def _site() -> str:
+    """Read once: a setting costs as much as the rest of an answer."""
+    return str(settings.SITE_URL)
+
+
+@lru_cache(maxsize=4_096)  # ends of periods, mostly
 def instant(at: datetime) -> str:
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def _exceeded(decision: Decision, numbers: dict[str, Any]) -> QuotaExceeded:
-    sentence = quota_sentence(decision)
+def _exceeded(decision: Decision, sentence: str, numbers: dict[str, Any]) -> QuotaExceeded:
     wait = decision.retry_after
     if wait is None:
         return QuotaExceeded(sentence, **numbers)

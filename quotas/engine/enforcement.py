@@ -172,6 +172,19 @@ def decided(request: Request) -> Decisions:
 def decide_all(requests: Sequence[Request]) -> list[Decisions | DomainError]:
     """One answer per request, in their order, one commit for all that could be decided."""
     rows = _applied(requests)
+    return answered(requests, rows) or _rederived(requests, rows)
+
+
+def answered(
+    requests: Sequence[Request], rows: Sequence[Rows]
+) -> list[Decisions | DomainError] | None:
+    """What the ledger's rows say; None where the limits of one must be derived again first."""
+    if any(answer[0].outcome in REDERIVE for answer in rows):
+        return None
+    return [decisions_of(request, answer) for request, answer in zip(requests, rows, strict=True)]
+
+
+def _rederived(requests: Sequence[Request], rows: list[Rows]) -> list[Decisions | DomainError]:
     refused: dict[UUID, DomainError] = {}
     for _round in range(_ROUNDS):
         stale = [at for at, answer in enumerate(rows) if answer[0].outcome in REDERIVE]
@@ -243,6 +256,13 @@ def checked(organization: UUID, line: Line) -> Decision:
     place = (organization, line.meter, line.member)
     reading = None if connection.in_atomic_block else counters.find(place)
     return decide(reading or _read(place), organization, line)
+
+
+def at_hand(organization: UUID, line: Line) -> Reading | None:
+    """What `checked` would look at, when this process holds it; None where Redis or PostgreSQL
+    must be asked. Outside any transaction."""
+    asking.check_line(asking.CHECK, line)
+    return counters.at_hand((organization, line.meter, line.member))
 
 
 def authorized(organization: UUID, line: Line) -> Decision:

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 import structlog
 
+from orgs.exceptions import DomainError
 from quotas.engine.session import Session, is_lost
 from quotas.exceptions import Busy, EngineUnavailable, OutcomeUnknown
 
@@ -20,6 +21,18 @@ Answer = TypeVar("Answer")
 
 LONGEST_WAIT_SECONDS = 5.0
 _RETRY_AFTER = {"Retry-After": "1"}
+
+
+class WouldWait(Exception):
+    """Asked in a thread that must never wait."""
+
+
+_never_waiting: set[int] = set()
+
+
+def never_wait_here() -> None:
+    """For the thread of an event loop: from now on `ask` raises WouldWait in it."""
+    _never_waiting.add(threading.get_ident())
 
 
 class Call(Generic[Asked, Answer]):
@@ -50,17 +63,19 @@ class Call(Generic[Asked, Answer]):
         self.error = error
         self._done.release()
 
+    def give_up(self) -> DomainError:
+        """For a caller that waits no longer: whether anything may have happened."""
+        # Set before `started` is read, as `start` does it the other way round.
+        self._abandoned = True
+        return unknown() if self.started else busy("The engine is too busy; nothing was applied.")
+
     @property
     def is_over(self) -> bool:
         return self.answer is not None or self.error is not None
 
     def wait(self, seconds: float) -> Answer:
         if not self._done.acquire(timeout=seconds):
-            # Set before `started` is read, as `start` does it the other way round.
-            self._abandoned = True
-            if self.started:
-                raise unknown()
-            raise busy("The engine is too busy; nothing was applied.")
+            raise self.give_up()
         if self.error is not None:
             raise self.error
         assert self.answer is not None  # noqa: S101  finished without an error
@@ -89,16 +104,18 @@ class Lane(Generic[Asked, Answer]):
         _lanes.add(self)
 
     def ask(self, asked: Asked, *, size: int = 1, seconds: float = LONGEST_WAIT_SECONDS) -> Answer:
-        """Waits for the answer. Raises Busy, OutcomeUnknown, or what the handler failed with."""
-        call = self.put(asked, size=size)
-        return call.wait(seconds)
+        """Waits for the answer. Raises Busy, OutcomeUnknown, what the handler failed with, or
+        WouldWait."""
+        if threading.get_ident() in _never_waiting:
+            raise WouldWait
+        return self.put(Call(asked, size)).wait(seconds)
 
-    def put(self, asked: Asked, *, size: int = 1) -> Call[Asked, Answer]:
+    def put(self, call: Call[Asked, Answer]) -> Call[Asked, Answer]:
+        """Raises Busy where too many wait already."""
         if self._thread is None or not self._thread.is_alive():
             self._start()
         if self._queue.qsize() >= self._most_waiting:
             raise busy("Too many requests are waiting; nothing was applied.")
-        call: Call[Asked, Answer] = Call(asked, size)
         self._queue.put(call)
         return call
 
@@ -182,6 +199,7 @@ _inherited: list[object] = []  # kept, so that no destructor touches the parent'
 
 
 def _after_fork() -> None:
+    _never_waiting.clear()
     for lane in list(_lanes):
         lane.after_fork()
 

@@ -1,6 +1,6 @@
 """The only caller of the hot SQL: a batch of requests in, the ledger's own answers out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
@@ -102,20 +102,18 @@ def read(cursor: Executes, places: Sequence[tuple[UUID, str, str]]) -> list[Read
 
 
 def _apply(cursor: Executes, requests: list[Request], wait_ms: int) -> list[Rows]:
-    columns: list[list[Any]] = [[] for _ in range(12)]
-    add: list[Callable[[Any], None]] = [column.append for column in columns]
-    for request in requests:
-        for number, line in enumerate(request.lines):
-            values = (
-                request.organization, request.verb, request.satellite, request.key, number,
-                request.fingerprint, line.meter, line.member, line.amount, request.occurred_at,
-                request.seconds, request.dimensions,
-            )  # fmt: skip
-            for append, value in zip(add, values, strict=True):
-                append(value)
-    cursor.execute(_APPLY, [*map(_array, columns), wait_ms])
-    rows = iter(cursor.fetchall())
-    return [[Row(*next(rows)) for _ in request.lines] for request in requests]
+    lines = [
+        (
+            request.organization, request.verb, request.satellite, request.key, number,
+            request.fingerprint, line.meter, line.member, line.amount, request.occurred_at,
+            request.seconds, request.dimensions,
+        )
+        for request in requests
+        for number, line in enumerate(request.lines)
+    ]  # fmt: skip
+    cursor.execute(_APPLY, [*map(_array, zip(*lines, strict=True)), wait_ms])
+    rows = (Row._make((*values, "", "")) for values in cursor.fetchall())
+    return [[next(rows) for _ in request.lines] for request in requests]
 
 
 def _settle(cursor: Executes, requests: list[Request], wait_ms: int) -> list[Rows]:
@@ -123,7 +121,7 @@ def _settle(cursor: Executes, requests: list[Request], wait_ms: int) -> list[Row
     cursor.execute(_SETTLE, [*map(_array, columns), wait_ms])
     answers: list[Rows] = [[] for _ in requests]
     for values in cursor.fetchall():
-        row = Row(*values)
+        row = Row._make(values)
         answers[row.ord - 1].append(row)
     return answers
 

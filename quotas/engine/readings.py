@@ -3,9 +3,8 @@
 A reading may be stale by a second. It advises; only PostgreSQL admits.
 """
 
-from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 from uuid import UUID
 
 import orjson
@@ -17,8 +16,7 @@ from quotas.models import Enforcement, Kind
 _VERSION = 1  # of the wire form; another one is a miss
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """`member` is empty unless the limit is per member."""
 
     sequence: int  # the head's
@@ -69,8 +67,7 @@ class Reading:
         return 0 if self.allowance is None else max(self.used - self.allowance, 0)
 
     def to_json(self) -> bytes:
-        values = [getattr(self, name) for name in FIELDS]
-        return orjson.dumps([_VERSION, *values])
+        return orjson.dumps([_VERSION, *self])
 
     @classmethod
     def from_json(cls, raw: bytes) -> Self:
@@ -90,10 +87,10 @@ class Reading:
         return cls(**named)
 
     def after(self, **changes: Any) -> Self:
-        return replace(self, **changes)
+        return self._replace(**changes)
 
 
-FIELDS = tuple(Reading.__dataclass_fields__)
+FIELDS = Reading._fields
 _INSTANTS = ("frozen_at", "valid_until", "period_start", "period_end")
 _NONE = type(None)
 _TYPES: dict[str, tuple[type, ...]] = {

@@ -81,9 +81,13 @@ class _Refresher:
     def want(self, place: Place, reading: Reading | None) -> None:
         with self._lock:
             self._wanted[place] = reading
+        self.wake()
+
+    def wake(self) -> None:
         if self._thread is None or not self._thread.is_alive():
             self._start()
-        self._something.set()
+        if not self._something.is_set():
+            self._something.set()
 
     def flush(self) -> None:
         """Returns when everything wanted so far is stored (tests, and the end of a process)."""
@@ -115,11 +119,13 @@ class _Refresher:
             self._something.wait()
             try:
                 self._store(session, self._take())
+                counters.renew()
             except Exception:  # readings are a convenience and expire
                 logger.warning("quotas.refresh_failed", exc_info=True)
             with self._lock:
-                if not self._wanted:
-                    self._something.clear()
+                self._something.clear()
+                if self._wanted or counters.is_ageing():
+                    self._something.set()
             time.sleep(PAUSE_SECONDS)
         session.close()
 
@@ -175,6 +181,7 @@ def renew(organization: UUID) -> None:
 
 
 _refresher = _Refresher()
+counters.renew_with(_refresher.wake)
 flush = _refresher.flush
 stop = _refresher.stop
 

@@ -38,13 +38,27 @@ def submit(requests: Requests) -> list[Rows]:
     waiting for the writer while holding rows escapes deadlock detection (DESIGN 4.2)."""
     if connection.in_atomic_block:
         raise RuntimeError("Inside a transaction the verbs run on its own connection.")
-    return _writer.ask(requests, size=sum(len(request.lines) for request in requests))
+    return _writer.ask(requests, size=lines_of(requests))
+
+
+def begin(call: Waiting) -> None:
+    """For an event loop, which must not wait: the call is finished or failed from the writer's
+    thread. Raises Busy."""
+    _writer.put(call)
+
+
+def lines_of(requests: Requests) -> int:
+    return sum(len(request.lines) for request in requests)
 
 
 def _write(session: Session, calls: list[Waiting]) -> None:
-    for call, answers in _settled(session, calls):
+    settled = list(_settled(session, calls))
+    refresh.after_commit(
+        [request for call, _answers in settled for request in call.asked],
+        [rows for _call, answers in settled for rows in answers],
+    )
+    for call, answers in settled:
         late = [position for position, rows in enumerate(answers) if rows[0].outcome == "busy"]
-        refresh.after_commit(call.asked, answers)
         if late:
             _hand_over(call, answers, late)
         else:
@@ -127,7 +141,7 @@ def _hand_over(call: Waiting, answers: list[Rows], positions: list[int]) -> None
 
 def _put_late(late: Late) -> None:
     try:
-        _patient.put(late)
+        _patient.put(Call(late))
     except Busy:
         late.call.finish(late.answers)  # answered `busy`, each
 

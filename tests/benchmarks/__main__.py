@@ -91,8 +91,8 @@ def _rounds(asked: argparse.Namespace) -> Found:
     organizations.settle()
     found: dict[str, Measured] = {}
     copies, inserts = [], []
-    with _named(known[:1]) as hot, _named(known) as spread, _server() as url:
-        generator = Generator(url, _token())
+    with _named(known[:1]) as hot, _named(known) as spread, _servers() as urls:
+        generator = Generator(urls[0], _token(), urls[1])
         chosen = [*rounds.cases(hot, spread), *rounds.batches(hot, spread)]
         _say(f"warming up {len(chosen)} cases")
         rounds.run(generator, chosen, seconds=1, into={})
@@ -136,15 +136,23 @@ def _token() -> str:
 
 
 @contextmanager
-def _server() -> Iterator[str]:
+def _servers() -> Iterator[list[str]]:
+    """Ours, and the one with a thread per request; whichever is not asked costs nothing."""
     log = installation.var() / "bench" / "web.log"
-    web = installation.Web("tests.benchmarks.application:application", threads=THREADS, log=log)
-    web.start()
+    name = "tests.benchmarks.application"
+    webs = [
+        installation.Web(f"{name}:application", threads=THREADS, log=log),
+        installation.Web(f"{name}:others", threads=THREADS, log=log, threaded=True),
+    ]
     try:
-        web.wait()
-        yield web.url
+        for web in webs:
+            web.start()
+        for web in webs:
+            web.wait()
+        yield [web.url for web in webs]
     finally:
-        web.stop()
+        for web in webs:
+            web.stop()
 
 
 @contextmanager

@@ -1,6 +1,8 @@
-"""The server under measurement: ours, and beside it the ceiling and what people would pick.
+"""The servers under measurement: ours with the ceiling, and one with what people would pick.
 
-`echo` is the ceiling: its code stays as it is, so that ratios of different days compare.
+`application` is ours, in the event loop as it is shipped; its `echo` is the ceiling, and its code
+stays as it is, so that ratios of different days compare. `others` has a thread per request, where
+blocking code is fastest, and an echo of its own.
 """
 
 import os
@@ -17,19 +19,30 @@ from limits import RateLimitItemPerMonth
 from limits.storage import RedisStorage
 from limits.strategies import FixedWindowRateLimiter
 
-from config.wsgi import application as ours
+from config.rsgi import application as ours
+from config.wsgi import application as in_threads
+from quotas.rsgi import Exchanged, Scope
 from tests.benchmarks.models import Counter
 
 Environ = dict[str, Any]
-Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
+WSGI = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 Decide = Callable[[UUID, int], bool]
 
 TOKENS = {f"Bearer lls_{os.environ.get('BENCH_TOKEN', '')}": 1}
 MONTHLY = RateLimitItemPerMonth(10**12)
 
 
-def echo(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+async def echo(scope: Scope, protocol: Exchanged) -> None:
     """Parses the body, checks the token, answers: nothing can be decided with less."""
+    raw = await protocol()
+    if scope.headers.get("authorization") not in TOKENS:
+        protocol.response_bytes(401, [], b"")
+        return
+    body = orjson.loads(raw)
+    protocol.response_bytes(200, [("content-type", "application/json")], orjson.dumps(body))
+
+
+def threaded_echo(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
     raw = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
     if environ.get("HTTP_AUTHORIZATION") not in TOKENS:
         start_response("401 Unauthorized", [])
@@ -39,7 +52,7 @@ def echo(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes
     return [orjson.dumps(body)]
 
 
-def lean(decide: Decide) -> Application:
+def lean(decide: Decide) -> WSGI:
     """The same kind of endpoint around another way to count."""
 
     def serve(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -85,14 +98,31 @@ def limits_on_redis(organization: UUID, amount: int) -> bool:
     return limiter().hit(MONTHLY, str(organization), cost=amount)
 
 
-OTHERS: dict[str, Application] = {
-    "/bench/echo": echo,
+OTHERS: dict[str, WSGI] = {
+    "/bench/echo": threaded_echo,
     "/bench/select-for-update": lean(select_for_update),
     "/bench/conditional-update": lean(conditional_update),
     "/bench/limits": lean(limits_on_redis),
 }
 
 
-def application(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+def others(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
     other = OTHERS.get(environ["PATH_INFO"])
-    return (other or ours)(environ, start_response)
+    return (other or in_threads)(environ, start_response)
+
+
+class Application:
+    """Ours, with the ceiling in front."""
+
+    def __init__(self) -> None:
+        self.__rsgi_init__ = ours.__rsgi_init__
+        self.__rsgi_del__ = ours.__rsgi_del__
+
+    async def __rsgi__(self, scope: Scope, protocol: Exchanged) -> None:
+        if scope.path == "/bench/echo":
+            await echo(scope, protocol)
+        else:
+            await ours.__rsgi__(scope, protocol)
+
+
+application = Application()

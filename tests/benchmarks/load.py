@@ -19,6 +19,7 @@ class Target:
 
     path: str
     organizations: Path
+    threaded: bool = False  # the other server
     verb: str = "consume"
     events: int = 0
 
@@ -36,8 +37,9 @@ class Result:
 class Generator:
     """Every run has keys of its own, so that no answer is a replay."""
 
-    def __init__(self, base_url: str, token: str) -> None:
+    def __init__(self, base_url: str, token: str, threaded_url: str = "") -> None:
         self.base_url = base_url
+        self.threaded_url = threaded_url
         self.token = token
         self.wrk = shutil.which("wrk")
         self._serial = uuid4().hex[:8]
@@ -69,7 +71,7 @@ class Generator:
         )
 
     def _command(self, target: Target, connections: int, seconds: float) -> list[str]:
-        url = f"{self.base_url}{target.path}"
+        url = f"{self.threaded_url if target.threaded else self.base_url}{target.path}"
         run = f"{self._serial}-{next(self._numbers)}"
         asked = [self.token, run, str(target.events), target.verb, str(target.organizations)]
         if self.wrk:

@@ -53,11 +53,17 @@ def cases(hot: Path, spread: Path) -> list[Case]:
     for connections in CONNECTIONS:
         targets = {
             "echo": Target(path="/bench/echo", organizations=hot),
+            "threaded echo": Target(path="/bench/echo", organizations=hot, threaded=True),
             "empty view": Target(path="/bench/view", organizations=hot),
         }
         for where, organizations in (("hot", hot), ("spread", spread)):
             targets |= {
-                f"{name} {where}": Target(path=path, verb=verb, organizations=organizations)
+                f"{name} {where}": Target(
+                    path=path,
+                    verb=verb,
+                    organizations=organizations,
+                    threaded=path.startswith("/bench/"),
+                )
                 for name, path, verb in _COMPARED
             }
         found += [Case(name, target, connections) for name, target in targets.items()]

@@ -47,7 +47,7 @@ class Installation:
         self.services = services
         logs = installation.var() / "chaos"
         self.web = installation.Web(
-            "config.wsgi:application", threads=THREADS, log=logs / "web.log"
+            "config.rsgi:application", threads=THREADS, log=logs / "web.log"
         )
         self.worker: subprocess.Popen[bytes] | None = None
         self.worker_log = logs / "worker.log"

@@ -1,15 +1,24 @@
-"""A satellite over HTTP, through Django REST framework or through the hot path."""
+"""A satellite over HTTP: through Django REST framework, the hot path or the event loop."""
 
+import asyncio
 import json
-from dataclasses import dataclass
+import threading
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cache
 from posixpath import normpath
 from typing import Any
 
 from django.core.wsgi import get_wsgi_application
+from django.db import connections
 from django.test import RequestFactory
 
 from config.problems import problem
+from config.threads import Threads
+from orgs.exceptions import DomainError
 from quotas import hot_path
+from quotas.api import bearers
+from quotas.hot_loop import HotLoop
 
 
 @dataclass
@@ -23,14 +32,18 @@ class Answer:
         return json.loads(self.content)
 
 
-class SatelliteClient:
-    """`front` False leaves the hot path out, so that Django answers."""
+FRONTS = ("django", "hot path", "event loop")
 
-    def __init__(self, secret: str | None, *, front: bool) -> None:
+
+class SatelliteClient:
+    """`front` is who answers: one of FRONTS."""
+
+    def __init__(self, secret: str | None, *, front: str) -> None:
         self.secret = secret
         self.front = front
         application = get_wsgi_application()
-        self.application = hot_path.in_front_of(application, problem) if front else application
+        hot = front != "django"
+        self.application = hot_path.in_front_of(application, problem) if hot else application
 
     def post(self, path: str, body: Any = None, **headers: str) -> Answer:
         return self.send("POST", path, body, **headers)
@@ -55,6 +68,11 @@ class SatelliteClient:
         if self.secret is not None:
             headers.setdefault("authorization", f"Bearer {self.secret}")
         path, _mark, query = path.partition("?")
+        if self.front == "event loop":
+            if self.secret is not None:
+                with suppress(DomainError):
+                    bearers.find(self.secret)  # as one that has called before
+            return the_loop().ask(method, normpath(f"/api/v1/{path}"), query, raw, headers)
         request = RequestFactory(headers=headers).generic(
             method,
             normpath(f"/api/v1/{path}"),
@@ -72,3 +90,63 @@ class SatelliteClient:
         if hasattr(chunks, "close"):
             chunks.close()
         return Answer(seen["status"], seen["headers"], content)
+
+
+@dataclass
+class _Scope:
+    """What Granian tells of a request."""
+
+    method: str
+    path: str
+    query_string: str
+    headers: dict[str, str]
+    scheme: str = "http"
+    server: str = "testserver:80"
+    client: str = "127.0.0.1:50000"
+    http_version: str = "1.1"
+    authority: str | None = None
+
+
+@dataclass
+class _Protocol:
+    """Granian's side of one exchange: the whole body in, one answer out."""
+
+    raw: bytes
+    answer: Answer | None = field(default=None)
+
+    async def __call__(self) -> bytes:
+        return self.raw
+
+    def response_bytes(self, status: int, headers: Any, body: bytes) -> None:
+        self.answer = Answer(status, dict(headers), body)
+
+
+class LoopThread:
+    """The RSGI application in an event loop of its own, with one thread for what may wait."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._threads = Threads(hot_path.in_front_of(get_wsgi_application(), problem), 1)
+        self._application = HotLoop(self._threads.serve, problem)
+        self._loop.call_soon(self._application.start, self._loop)
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+
+    def ask(
+        self, method: str, path: str, query: str, raw: bytes, headers: dict[str, str]
+    ) -> Answer:
+        lowered = {name.lower(): value for name, value in headers.items()}
+        about = {"host": "testserver", "content-length": str(len(raw))}
+        known = about | {"content-type": "application/json"} | lowered
+        protocol = _Protocol(raw)
+        served = self._application.serve(_Scope(method, path, query, known), protocol)  # type: ignore[arg-type]
+        asyncio.run_coroutine_threadsafe(served, self._loop).result(30)
+        assert protocol.answer is not None
+        return protocol.answer
+
+    def close_connections(self) -> None:
+        self._threads._pool.submit(connections.close_all).result()
+
+
+@cache
+def the_loop() -> LoopThread:
+    return LoopThread()

@@ -7,6 +7,7 @@ from redis import Redis
 
 from quotas.api import bearers, naming
 from quotas.engine import counters, lane, refresh
+from tests.quotas.api import the_loop
 
 
 @pytest.fixture(autouse=True)
@@ -23,6 +24,8 @@ def _lanes_end() -> Iterator[None]:
     yield
     lane.stop_all()
     refresh.stop()
+    if the_loop.cache_info().currsize:
+        the_loop().close_connections()
 
 
 @pytest.fixture

@@ -25,8 +25,8 @@ class Served:
         self.process = None
 
     def start(self):
-        command = [sys.executable, "-m", "granian", "--interface", "wsgi"]
-        command += ["--host", "127.0.0.1", "--port", str(self.port), "config.wsgi:application"]
+        command = [sys.executable, "-m", "granian", "--interface", "rsgi"]
+        command += ["--host", "127.0.0.1", "--port", str(self.port), "config.rsgi:application"]
         self.process = subprocess.Popen(
             command, cwd=ROOT, env=_environment(), stderr=subprocess.STDOUT
         )

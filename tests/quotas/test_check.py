@@ -2,7 +2,6 @@
 
 import random
 import time
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -223,7 +222,7 @@ def test_a_reading_that_lies_admits_no_consume_and_no_authorize():
     organization = limited(storage=10)
     consume(organization, 10)
     enforcement.check(organization, STORAGE)
-    lie = replace(found(organization), used=0, sequence=10**12)
+    lie = found(organization).after(used=0, sequence=10**12)
     refresh.flush()
     counters.store({place(organization): lie})
     counters.forget_locally()

@@ -27,7 +27,7 @@ def organization():
 @pytest.fixture
 def client():
     _token, secret = issue_token(SatelliteFactory.create())
-    return SatelliteClient(secret, front=True)
+    return SatelliteClient(secret, front="hot path")
 
 
 def give(organization, plan):
@@ -90,7 +90,7 @@ def test_an_organization_that_does_not_exist_is_404(client, organization):
 def test_members_see_the_usage_of_their_current_organization(client, organization):
     person = member_of(organization)
     enforcement.consume(organization, "storage", 5, idempotency_key="k")
-    mine = SatelliteClient(api_token_for(person), front=False)
+    mine = SatelliteClient(api_token_for(person), front="django")
 
     answer = mine.send("GET", "../subscriptions/usage", b"")
 
@@ -101,7 +101,7 @@ def test_members_see_the_usage_of_their_current_organization(client, organizatio
 
 def test_strangers_find_no_organization(client, organization):
     stranger = member_of(OrganizationFactory.create())
-    theirs = SatelliteClient(api_token_for(stranger), front=False)
+    theirs = SatelliteClient(api_token_for(stranger), front="django")
 
     answer = theirs.send("GET", f"../subscriptions/usage?organization={organization.slug}", b"")
 

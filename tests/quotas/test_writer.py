@@ -1,6 +1,5 @@
 """Group commit: durable answers, busy organizations, lost connections, forks."""
 
-import dataclasses
 import os
 import threading
 import time
@@ -128,7 +127,7 @@ def test_a_lost_connection_is_survived_without_counting_twice():
 def test_a_request_that_cannot_be_applied_does_not_fail_its_neighbours():
     organization = limited(storage=100)
     good = [use(Verb.CONSUME, organization.pk, [Line(STORAGE, 1)], f"good-{n}") for n in range(5)]
-    bad = dataclasses.replace(good[0], key="bad", dimensions="this is no JSON")
+    bad = good[0]._replace(key="bad", dimensions="this is no JSON")
 
     calls: list[writer.Waiting] = [Call([request]) for request in [*good[:3], bad, *good[3:]]]
     session = Session("test")
@@ -168,13 +167,13 @@ def test_a_full_queue_refuses_at_once():
         blocked.wait(5)
 
     small: Lane[str, None] = Lane("small", wait, most_waiting=2)
-    small.put("first")
+    small.put(Call("first"))
     time.sleep(0.05)
     for _ in range(2):
-        small.put("next")
+        small.put(Call("next"))
 
     with pytest.raises(Busy):
-        small.put("too many")
+        small.put(Call("too many"))
 
     blocked.set()
 
