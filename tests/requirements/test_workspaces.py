@@ -25,10 +25,12 @@ from billing.models import (
     SubscriptionPlan,
 )
 from config.preflight import smoke
+from orgs import audit
+from orgs.exceptions import DomainError
 from orgs.models import AuditEntry, Organization, Role
 from quotas import enforcement_modes
 from quotas.enforcement_modes import Order, SwitchRefused
-from quotas.models import EnforcementSwitch, Observation
+from quotas.models import Observation
 
 CATALOGUE = "workspaces"
 CHECKOUT = "/api/v1/billing/checkout"
@@ -136,10 +138,13 @@ def test_paid_only_acts_resolve_through_the_effective_tier(service, product, wor
     assert set(teams.values()) == {"ok"}
 
 
-def test_solo_keeps_reads_local_basics_and_public_templates(service, product, workspace, owner):
+def test_solo_keeps_reads_local_basics_and_public_templates(product, workspace, owner):
+    """Whatever is enforced; and the owner reads every page."""
     enforced(product)
 
-    assert answers(service, workspace, SOLO) == dict.fromkeys(SOLO, "ok")
+    effective = store.current(workspace)
+
+    assert {key for key in SOLO | PAID_ACTS if effective.plan.offers(key)} == SOLO
     for page in ("billing", "pricing", "usage", "members", "general", "audit"):
         assert owner.page(f"/o/{workspace.slug}/settings/{page}/").status == 200, page
 
@@ -382,31 +387,28 @@ def test_webhooks_remain_the_source_of_truth_for_provisioning(product, workspace
     assert owner.status()["tier"] == "teams"
 
 
-def test_enforcement_stays_non_blocking_until_the_backfill(service, product, workspace):
-    """It starts in observe: the act goes through, and what would have been refused is kept."""
+def test_enforcement_stays_non_blocking_until_backfill_and_evidence(service, product, workspace):
+    """It starts in observe: acts go through, and what would have been refused is kept. Enforcing
+    is one act, refused before everybody is classified and evidence is attached, and reversible."""
     acts = answers(service, workspace, PAID_ACTS)
-    staff = product.staff().user
-    seen = evidence.attach(Attachment(summary="QA", link=LINK), author=staff)
-
-    assert set(acts.values()) == {"ok"}
     noted = Observation.objects.filter(organization=workspace, source="feature")
-    assert set(noted.values_list("subject", flat=True)) == PAID_ACTS
+    seen = evidence.attach(Attachment(summary="QA", link=LINK), author=None)
     with pytest.raises(SwitchRefused):
-        enforcement_modes.switch(Order(mode="enforce", reason="now", evidence=seen), actor=staff)
-    assert not EnforcementSwitch.objects.exists()
+        enforcement_modes.switch(
+            Order(mode="enforce", reason="now", evidence=seen), actor=audit.SYSTEM
+        )
+    with pytest.raises(DomainError, match="evidence"):
+        enforcement_modes.switch(Order(mode="enforce", reason="now"), actor=audit.SYSTEM)
 
-
-def test_enforcement_needs_evidence_and_is_one_reversible_act(service, product, workspace):
     made = enforced(product)
-    enforced_acts = answers(service, workspace, PAID_ACTS)
-    enforcement_modes.undo(made, actor=made.author)
+    blocked = answers(service, workspace, PAID_ACTS)
+    enforcement_modes.undo(made, actor=audit.SYSTEM)
     enforcement_modes.settle()
 
-    undone = answers(service, workspace, PAID_ACTS)
-
-    assert set(enforced_acts.values()) == {"feature_unavailable"}
-    assert set(undone.values()) == {"ok"}
-    assert made.evidence is not None
+    assert set(acts.values()) == {"ok"}
+    assert set(noted.values_list("subject", flat=True)) == PAID_ACTS
+    assert set(blocked.values()) == {"feature_unavailable"}
+    assert set(answers(service, workspace, PAID_ACTS).values()) == {"ok"}
 
 
 def test_self_serve_billing_waits_for_live_smoke_evidence(product, owner, settings):
@@ -454,7 +456,7 @@ def test_pilot_workspaces_are_classified_before_enforcement(product, workspace, 
     }  # fmt: skip
 
 
-def test_smoke_verifies_checkout_return_webhook_portal_and_seat_gate(service, product):
+def test_smoke_verifies_checkout_return_webhook_portal_and_seat_gate(product):
     """One command walks the whole way; what it saw is kept as evidence."""
 
     def once_delivered(condition):
