@@ -1,5 +1,6 @@
 """Notices to satellites: what is said, to whom, signed how, repeated when, and never to whom."""
 
+import json
 import socket
 import threading
 import time
@@ -12,14 +13,18 @@ from django.core.management import call_command
 from django.db import connection, transaction
 from django.utils import timezone
 
+from billing import catalog
+from billing.catalog.apply import apply
+from billing.entitlement import grants
 from billing.messages import outbox as mails
-from billing.models import EffectivePlan
+from billing.models import EffectivePlan, Grant
 from orgs import members, organizations
+from orgs.audit import SYSTEM
 from orgs.models import Membership
 from quotas import client, tasks
 from quotas.engine import enforcement, limits
 from quotas.models import NoticeDelivery, NoticeEndpoint
-from quotas.notices import addresses, delivery, endpoints, post, signing
+from quotas.notices import addresses, changes, delivery, endpoints, post, signing
 from quotas.notices.addresses import AddressRefused
 from tests.billing import selling
 from tests.factories.orgs import OrganizationFactory, member_of, owner_of
@@ -370,6 +375,8 @@ def test_a_dead_worker_loses_nothing_and_two_workers_send_one_at_a_time(
     receiver.seconds = 0.05
     for number in range(6):
         derive(team, access=["read_only", "full"][number % 2])
+    asked = redis_server.lrange("celery", 0, -1)
+    assert any(b"quotas.tasks.deliver_notices" in message for message in asked)
     NoticeEndpoint.objects.update(leased_until=timezone.now() - timedelta(seconds=1))
 
     def work():
@@ -388,6 +395,50 @@ def test_a_dead_worker_loses_nothing_and_two_workers_send_one_at_a_time(
     sequences = [each.notice["sequence"] for each in receiver.heard]
     assert sequences == sorted(set(sequences))
     assert len(sequences) == NoticeDelivery.objects.count()
+
+
+def test_a_slow_receiver_holds_up_no_other(transactional_db, receiver, redis_server):
+    selling.put_on_sale()
+    team = OrganizationFactory.create()
+    selling.pays(team)
+    satellite = SatelliteFactory.create()
+    slow, _secret = endpoints.add(satellite, receiver.url)
+    receiver.seconds = 1.5
+    with receivers.listening() as quick:
+        endpoints.add(satellite, quick.url)
+        for number in range(4):
+            derive(team, access=["read_only", "full"][number % 2])
+
+        def crawl():
+            delivery.deliver(slow.pk, seconds=1)
+            connection.close()
+
+        crawling = threading.Thread(target=crawl)
+        crawling.start()
+        while not receiver.at_once:
+            time.sleep(0.01)
+        send_all()
+        done_meanwhile, still_busy = len(quick.heard), receiver.at_once
+        crawling.join()
+
+    assert (done_meanwhile, still_busy) == (NoticeDelivery.objects.count() // 2, 1)
+
+
+@pytest.mark.parametrize("name", ["suite", "sessions", "tokens", "workspaces", "containers"])
+def test_the_largest_notice_of_every_product_is_small(settings, name):
+    settings.CATALOG = name
+    apply(catalog.current(), None, {})
+    team = OrganizationFactory.create()
+    for plan in catalog.current().plans:
+        grant = Grant(organization=team, source="site_owner", plan_key=plan, reason="x")
+        row = grants.give(grant, actor=SYSTEM)
+        data = changes._entitlements(team, row)
+        assert data["plan"] == plan
+        assert set(data) == {
+            "plan", "plan_version", "source", "status", "access", "reason", "is_beta", "seats",
+            "features", "limits", "period_start", "period_end", "ends_at", "grace_ends_at",
+        }  # fmt: skip
+        assert len(json.dumps(data)) < 15_000
 
 
 # --- Where notices never go -------------------------------------------------------------------
