@@ -26,7 +26,7 @@ _UNPAID = ("trialing", "incomplete", "incomplete_expired", "canceled")
 
 @dataclass(frozen=True, kw_only=True)
 class Upgrades:
-    """Organizations without a subscription that looked; of those, who ordered; of those, who paid."""
+    """Organizations without a subscription that looked; of those who ordered; of those who paid."""
 
     looked: int
     ordered: int

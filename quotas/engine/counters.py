@@ -82,8 +82,8 @@ def policy() -> dict[str, str]:
     return {_text(name): _text(value) for name, value in dict(found).items()}
 
 
-def _text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else value
+def _text(value: bytes | str | None) -> str:
+    return value.decode() if isinstance(value, bytes) else value or ""
 
 
 class _Local:

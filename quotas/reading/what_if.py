@@ -167,8 +167,10 @@ def _outcome(row: EffectivePlan, candidate: Catalog, world: "_World") -> Outcome
 def _price(row: EffectivePlan, plan: Plan, paying: Paying | None) -> tuple[Paying | None, str]:
     if paying is None:
         return None, ""
-    wanted = {(interval, currency): price.amount for interval, currency, price in plan.each_price()}
-    amount = wanted.get((row.interval, paying.currency))  # type: ignore[call-overload]
+    wanted: dict[tuple[str, str], int] = {
+        (interval, currency): price.amount for interval, currency, price in plan.each_price()
+    }
+    amount = wanted.get((row.interval, paying.currency))
     if amount is None:
         return paying, _NOT_SOLD
     seats = max(row.seats, plan.seats.min) if plan.per_seat else 1

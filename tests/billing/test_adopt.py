@@ -49,11 +49,14 @@ def pro():
 def own_price():
     v1 = stripe_api.client().v1
     product = v1.products.create({"name": "Legacy"})
-    recurring = {"interval": "month"}
-    made = v1.prices.create(
-        {"product": product.id, "currency": "usd", "unit_amount": 900, "recurring": recurring}
-    )
-    return made.id
+    return v1.prices.create(
+        {
+            "product": product.id,
+            "currency": "usd",
+            "unit_amount": 900,
+            "recurring": {"interval": "month"},
+        }
+    ).id
 
 
 def team(slug, owner="", **fields):
