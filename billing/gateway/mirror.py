@@ -101,8 +101,8 @@ def resync(customer_id: str) -> bool:
     charges = stripe_api.fetch_charges(customer_id)
     _sync(mirrored.Charge, charges)
     for charge in charges:
-        if charge.get("disputed"):
-            _sync(mirrored.Dispute, stripe_api.fetch_disputes(charge["id"]))
+        if charge.disputed:
+            _sync(mirrored.Dispute, stripe_api.fetch_disputes(charge.id))
     return True
 
 

@@ -185,7 +185,7 @@ def _wait_for_bank(held: Holding, params: dict[str, Any], quote: Quote) -> str:
 
     Such an update takes no cancellation back; that stays the owner's own act.
     """
-    waiting = {
+    waiting: dict[str, Any] = {
         name: params[name]
         for name in ("items", "proration_behavior", "proration_date")
         if name in params

@@ -5,6 +5,7 @@ one charged goes back, and what it left open is void.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import structlog
 from django.db import transaction
@@ -186,7 +187,7 @@ def _cancel(subscription: Subscription, why: str) -> None:
 # --- Money that goes back -----------------------------------------------------------------------
 
 
-def _refunded_ids(organization: Organization) -> QuerySet[Ending]:
+def _refunded_ids(organization: Organization) -> QuerySet[Ending, Any]:
     return Ending.objects.with_refund().filter(organization=organization).values("subscription_id")
 
 

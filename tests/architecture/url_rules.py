@@ -116,7 +116,7 @@ RULES: dict[str, Rule] = {
     "api/v1/billing/promo": owners_call(409, body={"code": "LAUNCH20"}),
     "api/v1/billing/trial": owners_call(200, body={"tier": "pro"}),
     "api/v1/billing/packs": Rule(who=Who.CALLER, answers={"GET": 200}, reads=May.BILLING_VIEW),
-    "api/v1/billing/sync": owners_call(409, when_locked=True),
+    "api/v1/billing/sync": owners_call(200, when_locked=True),
     "api/v1/billing/portal": Rule(
         who=Who.CALLER, answers={"POST": 200}, writes=May.BILLING_MANAGE, stripe=True
     ),

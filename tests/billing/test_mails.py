@@ -145,7 +145,7 @@ def test_invitations_and_hand_overs_leave_through_the_outbox_once_and_keep_no_se
     assert set(letters_sent) == {"new@x.test", heir.email}
     assert len(mail.outbox) == 2
     for letter in mail.outbox:
-        html, _mime = letter.alternatives[0]
+        html = str(letter.alternatives[0][0])
         (link,) = re.findall(r'href="([^"]+)"', html)
         assert link in letter.body
         assert f'lang="{language}"' in html
