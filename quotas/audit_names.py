@@ -12,6 +12,8 @@ def register() -> None:
             "usage.alerts_changed": _("Usage alerts changed"),
             "credits.added": _("Credits added"),
             "credits.taken_back": _("Credits taken back"),
+            "enforcement.switched": _("Enforcement switched"),
+            "enforcement.undone": _("Switch of enforcement undone"),
             "usage.reconciled": _("Usage reconciled with the ledger"),
             "notices.endpoint_added": _("Address for notices added"),
             "notices.endpoint_disabled": _("Address for notices switched off"),

@@ -26,6 +26,8 @@ def register() -> None:
             "billing.refunded": _("Payment returned"),
             "billing.dispute_settled": _("Dispute settled"),
             "billing.owner_notified": _("Owner asked to pay"),
+            "billing.classified": _("Classified"),
+            "billing.customer_adopted": _("Stripe customer adopted"),
             "billing.grant_given": _("Plan given"),
             "billing.grant_revoked": _("Given plan withdrawn"),
         }
