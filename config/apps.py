@@ -6,8 +6,9 @@ class ConfigConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Every process that sends a task, in any thread, sends it to our broker."""
-        from config import checks  # noqa: F401  importing it registers them
+        """Every process sends its tasks to our broker, and speaks the catalogue's words."""
+        from config import checks, words  # noqa: F401  importing the checks registers them
         from config.celery import app
 
         app.set_default()
+        words.adopt()

@@ -182,7 +182,7 @@ def _beta(effective: EffectivePlan, reader: Reader) -> Banner | None:
         return None
     text = _("Enjoy it, and tell us what is missing.")
     if reader.is_staff:
-        text = f"{_('Stripe is not connected on this server.')} {_missing()}"
+        text = " ".join([_("Stripe is not connected on this server."), _missing()]).strip()
     return Banner(title=_("Beta: every feature is on, nothing is charged"), text=text)
 
 
@@ -192,7 +192,7 @@ def _lost_beta(effective: EffectivePlan, reader: Reader) -> Banner | None:
         return None
     return Banner(
         title=_("Stripe is not fully connected"),
-        text=f"{_('This server has billed before, so it is no beta.')} {_missing()}",
+        text=" ".join([_("This server has billed before, so it is no beta."), _missing()]),
         level="bad",
         icon="bad",
     )

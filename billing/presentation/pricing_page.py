@@ -109,9 +109,18 @@ def _included(effective: EffectivePlan, *, paid: bool) -> Iterable[Feature]:
     """`paid`: what the default plan has not."""
     sold = catalog.current()
     free = sold.plan_features(sold.default_plan)
-    for key, state in _states(effective).items():
-        if key in sold.features and (key not in free) is paid and state == "available":
-            yield Feature(name=str(sold.features[key].name))
+    states = _states(effective)
+    for key, entry in sold.features.items():
+        if (key not in free) is paid and states.get(key) == "available":
+            yield Feature(name=str(entry.name), note=_note(effective, key))
+
+
+def _note(effective: EffectivePlan, key: str) -> str:
+    """What the plan table says of it beside "included", such as a number of days."""
+    sold = catalog.current()
+    known = effective.plan.key in sold.plans and not effective.is_beta
+    found = sold.plan_features(effective.plan.key).get(key) if known else None
+    return str(found.text) if found is not None and found.text is not None else ""
 
 
 def _unavailable(effective: EffectivePlan) -> Iterable[Feature]:

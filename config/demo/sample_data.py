@@ -100,9 +100,16 @@ def service_token(demo: DemoEnvironment) -> str:
 def _samples() -> Iterator[Sample]:
     """What can be bought first: the organization with the most people can show the most."""
     plans = SubscriptionPlan.objects.of_catalog(catalog.current().key).on_sale().in_order()
-    ordered = sorted(plans, key=lambda plan: plan.kind != SubscriptionPlan.Kind.PAID)
-    for number, plan in enumerate(ordered):
+    for number, plan in enumerate(sorted(plans, key=_shows_little)):
         yield Sample(NAMES[number] if number < len(NAMES) else f"Sample {number}", plan)
+
+
+def _shows_little(plan: SubscriptionPlan) -> tuple[bool, bool]:
+    return plan.kind != SubscriptionPlan.Kind.PAID, not _is_for_teams(plan)
+
+
+def _is_for_teams(plan: SubscriptionPlan) -> bool:
+    return Organization.Kind.TEAM in catalog.current().plans[plan.key].audience
 
 
 class _Workshop:
@@ -123,13 +130,19 @@ class _Workshop:
 
     def team(self, sample: Sample) -> Organization:
         owner = self.person(sample.address("owner"), f"{sample.name.split()[0]} Owner")
-        team = Organization.objects.filter(slug=sample.slug).first()
-        team = team or organizations.create_team(owner, sample.name, slug=sample.slug)
+        team = self._home(owner, sample)
         if sample.plan.kind == SubscriptionPlan.Kind.CONTRACT:
             self._sign_contract(team, sample.plan)
         elif sample.plan.kind == SubscriptionPlan.Kind.PAID and self.demo.simulator_url:
             self._buy(team, owner, sample)
         return team
+
+    def _home(self, owner: User, sample: Sample) -> Organization:
+        """Plans for individuals are on their own organization."""
+        if not _is_for_teams(sample.plan):
+            return organizations.create_personal(owner)
+        team = Organization.objects.filter(slug=sample.slug).first()
+        return team or organizations.create_team(owner, sample.name, slug=sample.slug)
 
     def invite(self, sample: Sample, role: str, name: str) -> None:
         """The invited person opens the link of the mail that was really sent."""
