@@ -72,7 +72,8 @@ def in_front_of(application: Application, problem: Problem) -> Application:
             if bearer is None:  # Django's own check refuses
                 return application(environ, start_response)
             answered = _answer(call, bearer, raw, environ, problem)
-        start_response(_STATUS_LINES[answered.status], answered.headers)
+        # The list is the server's from now on (PEP 3333), so it must not be ours.
+        start_response(_STATUS_LINES[answered.status], [*answered.headers])
         return [orjson.dumps(answered.body)]
 
     return serve
