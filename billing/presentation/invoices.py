@@ -24,6 +24,7 @@ class Row:
     period: str
     pill: pills.Pill
     amount: str
+    from_credit: str  # what of it the customer's balance has paid, or will pay
     pdf_url: str
 
 
@@ -51,6 +52,7 @@ def _row(invoice: Invoice) -> Row:
         period=_period(invoice),
         pill=pills.of_invoice(invoice),
         amount=format_money(invoice.total, invoice.currency),
+        from_credit=_from_credit(invoice),
         pdf_url=invoice.pdf_url,
     )
 
@@ -66,6 +68,13 @@ def _period(invoice: Invoice) -> str:
     """A one-off charge covers no period: Stripe gives it two equal instants."""
     start, end = invoice.period_start, invoice.period_end
     return span(start, end) if start and end and end > start else ""
+
+
+def _from_credit(invoice: Invoice) -> str:
+    used = max(0, invoice.total) - invoice.amount_due
+    if used <= 0:
+        return ""
+    return _("%(amount)s from credit") % {"amount": format_money(used, invoice.currency)}
 
 
 def _cells(invoice: Invoice) -> list[str]:
