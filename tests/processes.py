@@ -35,9 +35,9 @@ def environment(**changes: str) -> dict[str, str]:
 
 
 @contextmanager
-def running(*command: str, **changes: str) -> Iterator[subprocess.Popen[bytes]]:
+def running(*command: str, cwd: Path = ROOT, **changes: str) -> Iterator[subprocess.Popen[bytes]]:
     """A child process that is stopped at the end, by force if it does not listen."""
-    process = subprocess.Popen(command, cwd=ROOT, env=environment(**changes))
+    process = subprocess.Popen(command, cwd=cwd, env=environment(**changes))
     try:
         yield process
     finally:
