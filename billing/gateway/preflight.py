@@ -173,8 +173,8 @@ def portal() -> Finding:
         )
         found = [one.to_dict() for one in page.auto_paging_iter()]
     if not found:
-        return failed(
-            name, "The customer portal has no configuration.", "Activate it in the Dashboard."
+        return warning(
+            name, "The portal has no configuration yet; the first visit or a smoke run makes one."
         )
     if not any(one["features"]["payment_method_update"]["enabled"] for one in found):
         return failed(name, "The portal lets nobody change the payment method.")

@@ -17,7 +17,7 @@ from billing import catalog, findings
 from billing.entitlement import store
 from billing.findings import Check, Finding, failed, ok, skipped
 from billing.gateway import stripe_api
-from billing.models import CheckoutIntent, InboxEvent, PlanPrice, Source
+from billing.models import CheckoutIntent, Classification, InboxEvent, PlanPrice, Source
 from billing.subscription import checkout, customers, opening, portal
 from billing.subscription.checkout import Order
 from orgs import organizations
@@ -165,6 +165,12 @@ def prepare(
         )
         organization = Organization.objects.open().filter(slug=SLUG).first()
         organization = organization or organizations.create_team(person, "Smoke test", slug=SLUG)
+    for own in (organization, organizations.create_personal(person)):
+        # Nobody has to decide what they are before limits are enforced.
+        Classification.objects.get_or_create(
+            organization=own,
+            defaults={"kind": Classification.Kind.DEFAULT, "reason": "smoke test"},
+        )
     return Walk(organization=organization, person=person, price=price, wait=wait, further=further)
 
 

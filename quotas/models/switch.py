@@ -66,8 +66,8 @@ class EnforcementSwitch(models.Model):
         ]
 
     def __str__(self) -> str:
-        scope = "/".join(filter(None, [str(self.organization_id or ""), self.subject]))
-        return f"{scope or _('deployment')}: {self.mode}"
+        scope = self.organization.slug if self.organization else _("deployment")
+        return f"{scope}{', ' if self.subject else ''}{self.subject}: {self.mode}"
 
 
 class Observation(models.Model):
