@@ -51,6 +51,10 @@ test: $(INSTALLED) browser ## Run every test, with coverage; BROWSER=none leaves
 bench: $(INSTALLED) wrk ## Measure the quota engine beside ceilings of the same run, in about ten minutes; ARGS
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
+.PHONY: burst
+burst: $(INSTALLED) ## Send 10,000 webhooks at once, kill the worker five times, and compare; ARGS
+	@$(BIN)/python -m tests.benchmarks.burst $(ARGS)
+
 .PHONY: chaos
 chaos: $(INSTALLED) ## Race 16 processes for 50 rounds, and kill -9 a hundred times under load; ARGS
 	@$(BIN)/python -m tests.chaos $(ARGS)
