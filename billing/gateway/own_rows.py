@@ -82,10 +82,11 @@ def _end(subscriptions: Any) -> None:
 
 def _copy_account(account: BillingAccount, customer: Json) -> None:
     account.currency = customer.get("currency") or account.currency
-    clock_id = customer.get("test_clock") or ""
-    account.test_clock_id = clock_id or account.test_clock_id
-    if clock_id:
-        frozen = instant(stripe_api.retrieve_test_clock(clock_id).get("frozen_time"))
+    # Ours is known from the start; the mirror may not have heard of the customer yet.
+    account.test_clock_id = customer.get("test_clock") or account.test_clock_id
+    if account.test_clock_id:
+        clock = stripe_api.retrieve_test_clock(account.test_clock_id)
+        frozen = instant(clock.get("frozen_time"))
         # A test clock only moves forward; an older answer is a late one.
         account.frozen_at = max(filter(None, [account.frozen_at, frozen]), default=None)
 

@@ -1,0 +1,555 @@
+"""Whole lives of a subscription: what owners, banks, Stripe and time do to one organization.
+
+A life is lived once over the simulator, and every event is told as soon as it happens. What Stripe
+looked like after each step is kept, so that the same life can be told again in any other way.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+from uuid import uuid4
+
+import stripe as sdk
+from django.core import mail
+from django.db import connection
+from django.test import Client
+from django.utils import timezone
+from hypothesis import strategies as st
+
+from billing import tasks
+from billing.entitlement import clock, store
+from billing.gateway import reconcile, stripe_api
+from billing.gateway.webhooks import processing
+from billing.messages import outbox, transitions
+from billing.models import (
+    Access,
+    BillingAccount,
+    CheckoutIntent,
+    EffectivePlan,
+    InboxEvent,
+    Invoice,
+    OutboxMessage,
+    Source,
+)
+from billing.subscription import cancellation, changes, customers, promotions, trials
+from billing.subscription.wishes import Wish
+from orgs.exceptions import DomainError
+from orgs.models import Organization
+from quotas.engine import enforcement
+from quotas.models import QuotaHead
+from quotas.reading import usage
+from tests.billing.outcomes import outcome
+from tests.billing.racing import in_parallel
+from tests.billing.stripe_events import Stripe, drain_all, post
+from tests.factories.orgs import OrganizationFactory, owner_of
+from tests.stripe_simulator.client import Refused
+
+Json = dict[str, Any]
+Step = tuple[str, Any]
+
+HOUR, DAY = 3600, 86_400
+CODE: Final = "LIFE20"
+# Whoever is refused goes on living.
+_REFUSALS: Final = (DomainError, sdk.StripeError, Refused)
+_DERIVED: Final = (
+    "billing_inboxevent", "billing_outboxmessage", "billing_subscription", "billing_invoice",
+    "billing_paymentmethod", "billing_effectiveplan", "billing_effectiveplanchange",
+)  # fmt: skip
+
+
+def forget() -> None:
+    """Nothing that Stripe ever told is known any more; what organizations did themselves is."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT string_agg(format('%I', tablename), ', ') FROM pg_tables"
+            " WHERE tablename LIKE 'djstripe_%' AND tablename <> 'djstripe_account'"
+        )
+        (mirrored,) = cursor.fetchone()
+        cursor.execute(f"TRUNCATE {mirrored}, {', '.join(_DERIVED)} CASCADE")
+        cursor.execute("UPDATE billing_billingaccount SET synced_at = NULL, currency = ''")
+
+
+# --- Living -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Stage:
+    """After one step: what Stripe looks like, and the events that the step has caused."""
+
+    photograph: int
+    events: list[Json]
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What must not depend on how a life was told, and what was mailed on the way."""
+
+    rows: Json
+    readings: list[tuple[Any, ...]]
+    receipts: set[str]
+    failed_and_open: set[str]
+    mailed: Counter[str]
+
+
+@dataclass
+class Life:
+    """One organization with its owner, its customer and its test clock."""
+
+    stripe: Stripe
+    organization: Organization = field(default_factory=OrganizationFactory.create)
+    stages: list[Stage] = field(default_factory=list)
+    done: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self._known = {event["id"] for event in self.stripe.simulator.events()}
+        account = customers.ensure(self.organization)
+        self.customer = account.stripe_customer_id or ""
+        self.began = account.frozen_at
+        self.owner = owner_of(self.organization)
+        self._witness = Witness(self.organization)
+        events = self._news()
+        self.stripe.deliver(events)
+        self._photograph(events)
+
+    def live(self, steps: Iterable[Step]) -> Ending:
+        """Every step, and everything that Stripe tells of it at once and in order."""
+        for name, value in steps:
+            self.done[self._step(name, value)] += 1
+            events = self._news()
+            self.stripe.deliver(events)
+            self._witness.let_time_pass()
+            tasks.end_unpaid_subscriptions()
+            self._photograph(events)
+        later = self._news()
+        self.stripe.deliver(later)
+        self._photograph(later)
+        return self._witness.ending()
+
+    def _step(self, name: str, value: Any) -> str:
+        try:
+            STEPS[name](self, value)
+        except _REFUSALS:
+            return f"{name} (refused)"
+        return name
+
+    def subscription(self) -> Json:
+        """The newest that Stripe has not ended; raises DomainError where there is none."""
+        standing = [
+            one
+            for one in self.stripe.simulator.state("subscription")
+            if one["customer"] == self.customer and one["status"] not in _ENDED
+        ]
+        if not standing:
+            raise DomainError("nothing to change")
+        return standing[-1]
+
+    def owed(self) -> Json:
+        found = [
+            one
+            for one in self.stripe.simulator.state("invoice")
+            if one["customer"] == self.customer and one["status"] == "open"
+        ]
+        if not found:
+            raise DomainError("nothing to pay")
+        return found[0]
+
+    def _news(self) -> list[Json]:
+        events = [one for one in self.stripe.simulator.events() if one["id"] not in self._known]
+        self._known |= {one["id"] for one in events}
+        return events
+
+    def _photograph(self, events: list[Json]) -> None:
+        self.stages.append(Stage(self.stripe.simulator.photograph(), events))
+
+
+_ENDED: Final = {"canceled", "incomplete_expired"}
+
+
+@dataclass
+class Witness:
+    """Lets beat and outbox do their work, and checks every mail at the moment when it left."""
+
+    organization: Organization
+    mailed: Counter[str] = field(default_factory=Counter)
+
+    def let_time_pass(self) -> None:
+        transitions.make_due_changes_visible()
+        transitions.remind()
+        mail.outbox.clear()
+        outbox.deliver_due()
+        fresh = OutboxMessage.objects.filter(state=OutboxMessage.State.SENT).exclude(
+            once_per__in=self.mailed
+        )
+        sent = list(fresh.select_related("organization"))
+        assert len(mail.outbox) == len(sent), "one letter for each message, and no other"
+        for message in sent:
+            assert _is_true(message), f"{message.once_per} was false when it was sent"
+            self.mailed[message.once_per] += 1
+
+    def ending(self) -> Ending:
+        self.let_time_pass()
+        owed = Invoice.objects.filter(organization=self.organization, status="open")
+        still = set(owed.values_list("stripe_id", flat=True))
+        return Ending(
+            rows=outcome(self.organization),
+            readings=_readings(self.organization),
+            receipts={key for key in self.mailed if key.startswith("mail.receipt:")},
+            failed_and_open={
+                key
+                for key in self.mailed
+                if key.startswith("mail.payment_failed:") and key.rpartition(":")[2] in still
+            },
+            mailed=self.mailed,
+        )
+
+
+def _is_true(message: OutboxMessage) -> bool:
+    """By our own rows at this moment, in words of this test."""
+    kind = message.kind.removeprefix("mail.")
+    row = EffectivePlan.objects.select_related("plan").get(organization=message.organization)
+    owed = Invoice.objects.filter(
+        stripe_id=message.payload.get("invoice"), status__in=["open", "uncollectible"]
+    )
+    holds: dict[str, Callable[[], bool]] = {
+        "locked": lambda: row.access == Access.READ_ONLY,
+        "unlocked": lambda: row.access != Access.READ_ONLY,
+        "downgraded": lambda: row.plan.key == message.payload["plan"],
+        "payment_failed": owed.exists,
+        "grace_ending": lambda: clock.now_for(row.organization) < row.grace_ends_at,
+        "trial_ending": lambda: row.source == Source.TRIAL,
+    }
+    return holds.get(kind, lambda: True)()
+
+
+def _readings(organization: Organization) -> list[tuple[Any, ...]]:
+    """Balances beside the limits of the verdict."""
+    return [
+        (one.key, one.used, one.held, one.limit, one.hard, one.refusal, one.per_member)
+        for one in usage.of(organization).readings
+    ]
+
+
+# --- What can happen --------------------------------------------------------------------------
+
+
+def _checkout(life: Life, order: Json) -> None:
+    wanted = {name: value for name, value in order.items() if name != "card"}
+    intent = life.stripe.start_checkout(life.organization, **wanted)
+    life.stripe.pay(intent, order["card"])
+
+
+def _abandon(life: Life, _: None) -> None:
+    intent = life.stripe.start_checkout(life.organization)
+    life.stripe.simulator.expire_checkout(intent.session_id or "")
+
+
+def _seats(life: Life, seats: int) -> None:
+    changes.change(life.organization, life.owner, Wish(seats=seats))
+
+
+def _interval(life: Life, interval: str) -> None:
+    changes.change(life.organization, life.owner, Wish(interval=interval))
+
+
+def _plan(life: Life, plan: str) -> None:
+    changes.change(life.organization, life.owner, Wish(plan_key=plan))
+
+
+def _cancel(life: Life, reason: str) -> None:
+    cancellation.cancel(life.organization, life.owner, reason=reason)
+
+
+def _cancel_by_date(life: Life, days: int) -> None:
+    """As somebody at Stripe's dashboard may."""
+    now = int(clock.now_for(life.organization).timestamp())
+    _change(life, {"cancel_at": now + days * DAY})
+
+
+def _end_now(life: Life, _: None) -> None:
+    stripe_api.cancel_subscription(life.subscription()["id"], key=uuid4().hex)
+
+
+def _keep(life: Life, _: None) -> None:
+    changes.keep(life.organization, life.owner)
+
+
+def _promotion(life: Life, code: str) -> None:
+    promotions.apply(life.organization, life.owner, code)
+
+
+def _trial(life: Life, plan: str) -> None:
+    trials.start(life.organization, life.owner, plan)
+
+
+def _hours(life: Life, hours: int) -> None:
+    life.stripe.simulator.advance(customer=life.customer, by_seconds=hours * HOUR)
+
+
+def _card(life: Life, behaviour: str | None) -> None:
+    life.stripe.simulator.set_card(life.customer, behaviour)
+
+
+def _pay(life: Life, _: None) -> None:
+    stripe_api.client().v1.invoices.pay(life.owed()["id"])
+
+
+def _void(life: Life, _: None) -> None:
+    stripe_api.client().v1.invoices.void_invoice(life.owed()["id"])
+
+
+def _write_off(life: Life, _: None) -> None:
+    stripe_api.client().v1.invoices.mark_uncollectible(life.owed()["id"])
+
+
+def _refund(life: Life, amount: int) -> None:
+    charges = stripe_api.client().v1.charges.list({"customer": life.customer}).data
+    paid = [one for one in charges if one.paid and one.amount_refunded < one.amount]
+    if paid:
+        rest = paid[0].amount - paid[0].amount_refunded
+        how: Any = {"charge": paid[0].id, "amount": min(amount, rest)}
+        stripe_api.client().v1.refunds.create(how)
+
+
+def _dispute(life: Life, _: None) -> None:
+    life.stripe.simulator.dispute(life.customer)
+
+
+def _judge(life: Life, outcome: str) -> None:
+    """The bank decides the first dispute that is open."""
+    ours = {one.id for one in stripe_api.client().v1.charges.list({"customer": life.customer})}
+    for dispute in life.stripe.simulator.state("dispute"):
+        if dispute["charge"] in ours and dispute["status"] not in {"won", "lost"}:
+            life.stripe.simulator.close_dispute(dispute["id"], outcome)
+            return
+
+
+def _second(life: Life, _: None) -> None:
+    """Somebody makes another subscription at Stripe's dashboard."""
+    present = life.subscription()
+    (item, *_more) = (
+        stripe_api.client().v1.subscription_items.list({"subscription": present["id"]}).data
+    )
+    how: Any = {
+        "customer": life.customer,
+        "items": [{"price": item.price.id, "quantity": item.quantity}],
+        "default_payment_method": present["default_payment_method"],
+    }
+    stripe_api.client().v1.subscriptions.create(how)
+
+
+def _pause(life: Life, paused: bool) -> None:
+    _change(life, {"pause_collection": {"behavior": "void"} if paused else ""})
+
+
+def _another_card(life: Life, _: None) -> None:
+    client = stripe_api.client().v1
+    method = client.payment_methods.attach("pm_card_mastercard", {"customer": life.customer})
+    how: Any = {"invoice_settings": {"default_payment_method": method.id}}
+    client.customers.update(life.customer, how)
+
+
+def _store(life: Life, amount: int) -> None:
+    """A satellite keeps so many bytes; the ledger is our own, so no telling can change it."""
+    enforcement.record(life.organization, _level_of(life), amount, idempotency_key=uuid4().hex)
+
+
+def _level_of(life: Life) -> str:
+    levels = [
+        one.key
+        for one in usage.of(life.organization).readings
+        if one.kind == "level" and not one.per_member
+    ]
+    if not levels:
+        raise DomainError("nothing is kept here")
+    return levels[0]
+
+
+def _change(life: Life, params: Json) -> None:
+    stripe_api.update_subscription(life.subscription()["id"], params, key=uuid4().hex)
+
+
+STEPS: Final[dict[str, Callable[[Life, Any], None]]] = {
+    "checkout": _checkout,
+    "abandon": _abandon,
+    "seats": _seats,
+    "interval": _interval,
+    "plan": _plan,
+    "cancel": _cancel,
+    "cancel by date": _cancel_by_date,
+    "end now": _end_now,
+    "keep": _keep,
+    "promotion": _promotion,
+    "trial": _trial,
+    "hours": _hours,
+    "card": _card,
+    "pay": _pay,
+    "void": _void,
+    "write off": _write_off,
+    "refund": _refund,
+    "dispute": _dispute,
+    "judge": _judge,
+    "second": _second,
+    "pause": _pause,
+    "another card": _another_card,
+    "store": _store,
+}
+
+
+def lives(*, plans: tuple[str, ...], at_most: int) -> st.SearchStrategy[list[Step]]:
+    """Most buy something early; what is refused then costs a step and no more."""
+    order = st.fixed_dictionaries(
+        {
+            "plan_key": st.sampled_from(plans),
+            "interval": st.sampled_from(["month", "month", "year"]),
+            "card": st.sampled_from(["success", "success", "success", "decline"]),
+        }
+    )
+    values: dict[str, st.SearchStrategy[Any]] = {
+        "checkout": order,
+        "seats": st.integers(1, 9),
+        "interval": st.sampled_from(["month", "year"]),
+        "plan": st.sampled_from(plans),
+        "cancel": st.sampled_from(["", "unused"]),
+        "cancel by date": st.integers(1, 40),
+        "promotion": st.sampled_from([CODE, "NOSUCH"]),
+        "trial": st.sampled_from(plans),
+        "hours": st.sampled_from([1, 24, 24, 3 * 24 + 1, 7 * 24, 15 * 24, 32 * 24, 366 * 24]),
+        "card": st.sampled_from(["decline", "decline", None]),
+        "refund": st.integers(1, 5000),
+        "judge": st.sampled_from(["won", "lost"]),
+        "pause": st.booleans(),
+        "store": st.integers(1, 10**9),
+    }
+    often = ("hours", "hours", "hours", "card", "pay", "keep", "checkout", "seats")
+    step = st.sampled_from((*STEPS, *often)).flatmap(
+        lambda name: st.tuples(st.just(name), values.get(name, st.none()))
+    )
+    first: st.SearchStrategy[list[Step]] = st.sampled_from(
+        ("checkout", "checkout", "trial")
+    ).flatmap(lambda name: st.tuples(st.just(name), values[name]).map(lambda found: [found]))
+    return st.builds(
+        lambda start, rest: [*start, *rest], first, st.lists(step, min_size=3, max_size=at_most - 1)
+    )
+
+
+# --- Telling it again -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Telling:
+    """Late, twice, under second ids, or never: what becomes of events, by shares of all.
+
+    Where none is lost, events alone must do; else a reconcile follows in the end. A share of
+    Stripe's answers is old when it arrives.
+    """
+
+    seed: int
+    workers: int = 4
+    late: float = 0.5
+    twice: float = 0.2
+    cloned: float = 0.15
+    lost: float = 0.0
+    late_answers: float = 0.1
+    retried: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def schedule(self, stages: list[Stage]) -> list[list[Json]]:
+        """For each stage the events that reach us while Stripe goes on to the next."""
+        chance = random.Random(self.seed)  # noqa: S311 (a repeatable order is wanted)
+        arriving: list[list[Json]] = [[] for _ in stages]
+        for number, stage in enumerate(stages):
+            for event in stage.events:
+                for copy in self._copies(event, chance):
+                    late = chance.random() < self.late
+                    when = chance.randrange(number, len(stages)) if late else number
+                    arriving[when].append(copy)
+        for events in arriving:
+            chance.shuffle(events)
+        return arriving
+
+    def _copies(self, event: Json, chance: random.Random) -> list[Json]:
+        if chance.random() < self.lost:
+            return []
+        copies = [event]
+        if chance.random() < self.twice:
+            copies.append(event)
+        if chance.random() < self.cloned:
+            copies.append({**event, "id": f"evt_{uuid4().hex}"})
+        return copies
+
+
+def tell(life: Life, how: Telling) -> Ending:
+    """The same life for an installation that has forgotten it; Stripe goes through it once more."""
+    simulator = life.stripe.simulator
+    _begin_again(life)
+    witness = Witness(life.organization)
+    if how.late_answers:
+        slow = {"times": 10**6, "seconds": 0.05, "share": how.late_answers}
+        simulator.fault("GET /v1/*", "late_answer", **slow)
+    arriving = how.schedule(life.stages)
+    for number, events in enumerate(arriving):
+        following = life.stages[min(number + 1, len(life.stages) - 1)].photograph
+        acts: list[Callable[[], object]] = [partial(_receive, event) for event in events]
+        moves = random.Random(how.seed + number).randrange(len(acts) + 1)  # noqa: S311
+        acts.insert(moves, partial(simulator.restore, following))
+        in_parallel(how.workers, acts)
+        drain_all()
+        how.retried.update(InboxEvent.objects.waiting().values_list("type", "note"))
+        witness.let_time_pass()
+    simulator.clear_faults()
+    if how.lost:
+        reconcile.run()
+    _try_again()
+    assert _unsettled() == []
+    return witness.ending()
+
+
+def _try_again() -> None:
+    """What failed for a moment comes again after its delay: two workers at one new row, say."""
+    for _ in range(3):
+        InboxEvent.objects.waiting().update(next_attempt_at=timezone.now())
+        drain_all()
+
+
+def _unsettled() -> list[tuple[str, str, str]]:
+    rows = InboxEvent.objects.waiting() | InboxEvent.objects.dead()
+    return list(rows.values_list("type", "customer_id", "note"))
+
+
+def _receive(event: Json) -> None:
+    """A sender and, at once, a worker."""
+    assert post(Client(), event).status_code == 200
+    subject = event["data"]["object"]
+    customer = subject["id"] if subject["object"] == "customer" else subject.get("customer")
+    processing.drain(customer or "")
+
+
+def _begin_again(life: Life) -> None:
+    life.stripe.simulator.restore(life.stages[0].photograph)
+    forget()
+    began = {"frozen_at": life.began}
+    BillingAccount.objects.filter(organization=life.organization).update(**began)
+    QuotaHead.objects.filter(organization=life.organization).update(**began)
+    newest = life.organization.checkout_intents.order_by("pk").last()
+    if newest is not None:  # whoever began it ended the earlier ones
+        newest.state, newest.completed_at = CheckoutIntent.State.OPEN, None
+        newest.save()
+    store.current(life.organization)
+
+
+def divergences(expected: Ending, found: Ending) -> list[str]:
+    """Sentences; none when both tellings ended alike."""
+    said = [
+        f"{name}: {found.rows[name]!r} instead of {value!r}"
+        for name, value in expected.rows.items()
+        if found.rows[name] != value
+    ]
+    for name in ("readings", "receipts", "failed_and_open"):
+        ours, theirs = getattr(found, name), getattr(expected, name)
+        if ours != theirs:
+            said.append(f"{name}: {ours!r} instead of {theirs!r}")
+    said += [f"{key} was never true" for key in found.mailed if key not in expected.mailed]
+    said += [f"{key} was mailed {n} times" for key, n in found.mailed.items() if n > 1]
+    return said
