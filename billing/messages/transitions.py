@@ -13,7 +13,7 @@ from django.dispatch import receiver
 
 from billing import catalog
 from billing.catalog.policies import Trial
-from billing.entitlement import clock, store
+from billing.entitlement import beta, clock, store
 from billing.messages import mails
 from billing.models import Access, EffectivePlan, EffectivePlanChange, Grant, OutboxMessage, Source
 from billing.models.effective_plan import Verdict
@@ -49,7 +49,15 @@ def on_entitlement_changed(
 def make_due_changes_visible() -> int:
     """Every minute: verdicts that time alone has changed are derived, and so announced."""
     outdated = EffectivePlan.objects.outdated().select_related("organization").order_by("pk")
-    return sum(_derive(row) for row in outdated.iterator(chunk_size=_CHUNK))
+    return sum(_derive(row) for row in outdated.iterator(chunk_size=_CHUNK)) + _end_beta()
+
+
+def _end_beta() -> int:
+    """Once Stripe is connected, nobody need look for a plan to have its limits."""
+    in_beta = EffectivePlan.objects.filter(is_beta=True).select_related("organization")
+    if beta.is_on() or not in_beta.exists():
+        return 0
+    return sum(_derive(row) for row in in_beta.order_by("pk").iterator(chunk_size=_CHUNK))
 
 
 def remind() -> None:

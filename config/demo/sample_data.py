@@ -17,7 +17,7 @@ from allauth.account.models import EmailAddress
 from django.conf import settings
 
 from billing import catalog
-from billing.entitlement import clock, store
+from billing.entitlement import clock, contracts, store
 from billing.models import BillingAccount, Grant, PlanPrice, Source, SubscriptionPlan
 from config.demo import usage_history
 from config.demo.environment import DemoEnvironment
@@ -208,13 +208,19 @@ class _Workshop:
         if team.grants.filter(source=Source.CONTRACT).exists():
             return
         staff = User.objects.get(email=STAFF)
+        now = clock.now_for(team)  # its test clock may start earlier
+        terms = contracts.Terms(
+            purchase_order="PO-2026-118", net_days=catalog.current().contracts.net_days[0]
+        )
         Grant.objects.create(
             organization=team,
             source=Source.CONTRACT,
             plan_key=plan.key,
             reason="Signed order form of the demo",
             author=staff,
-            starts_at=clock.now_for(team) - timedelta(days=1),  # its test clock may start earlier
+            terms=terms.as_json(),
+            starts_at=now - timedelta(days=1),
+            ends_at=now + timedelta(days=364),
         )
         store.rederive(team, cause="contract")
 
