@@ -312,6 +312,8 @@ if env.bool("DJSTRIPE_SHIM", default=DEBUG):
 
 # Whole months of the usage ledger, this one included; never fewer than three (keys, DESIGN 4.4).
 USAGE_RETENTION_MONTHS = env.int("USAGE_RETENTION_MONTHS", default=25)
+# Who presents it as a bearer token may read `/metrics`; empty: there is no such page.
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 # How many pages one web process makes at once; the hottest calls need no thread.
 WEB_THREADS = env.int("WEB_THREADS", default=16)
 SUPPORT_EMAIL = env.str("SUPPORT_EMAIL", default="billing@example.com")

@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.i18n import set_language
 
-from config import health, views
+from config import health, metrics, views
 from quotas.views import why
 
 handler400 = "config.error_pages.bad_request"
@@ -15,6 +15,7 @@ handler500 = "config.error_pages.server_error"
 urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
+    path("metrics", metrics.metrics, name="metrics"),
     path("", include("billing.webhook_urls")),
     path("api/", include("config.api_urls")),
     path("accounts/", include("allauth.urls")),

@@ -4,6 +4,7 @@ Idempotency keys are remembered by Stripe for 24 hours, so callers put the ident
 into them and read before they write again later (B16, B17).
 """
 
+import time
 from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
@@ -16,6 +17,7 @@ from django.conf import settings
 
 from billing.catalog.shop import PriceDraft, ProductDraft, ShopMeter, ShopPrice, ShopProduct
 from billing.exceptions import BillingError, NotConfigured, StripeRefused, StripeUnavailable
+from billing.gateway.counted import STRIPE_SECONDS
 
 logger = structlog.get_logger(__name__)
 
@@ -97,7 +99,20 @@ def configure_module() -> None:
 
 @contextmanager
 def translated(call: str) -> Iterator[None]:
-    """Stripe's exceptions as ours; the original is logged without its request body."""
+    """Stripe's exceptions as ours, each call counted; the original is logged without its body."""
+    began, outcome = time.monotonic(), "ok"
+    try:
+        with _as_ours(call):
+            yield
+    except BillingError as error:
+        outcome = error.code
+        raise
+    finally:
+        STRIPE_SECONDS.labels(call, outcome).observe(time.monotonic() - began)
+
+
+@contextmanager
+def _as_ours(call: str) -> Iterator[None]:
     try:
         yield
     except stripe.InvalidRequestError as error:
@@ -325,6 +340,14 @@ def update_subscription(subscription_id: str, params: Mapping[str, Any], *, key:
             subscription_id, cast(Any, params), {"idempotency_key": key}
         )
         return _json(changed)
+
+
+def resume_subscription(subscription_id: str, *, key: str) -> None:
+    """A paused one begins a new period now, once its invoice is paid."""
+    with translated("subscriptions.resume"):
+        client().v1.subscriptions.resume(
+            subscription_id, {"billing_cycle_anchor": "now"}, {"idempotency_key": key}
+        )
 
 
 def end_subscription(subscription_id: str, params: Mapping[str, Any], *, key: str) -> None:

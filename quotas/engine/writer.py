@@ -14,7 +14,7 @@ import psycopg
 import structlog
 from django.db import connection
 
-from quotas.engine import ledger, refresh
+from quotas.engine import counted, ledger, refresh
 from quotas.engine.decisions import Request
 from quotas.engine.lane import Call, Lane, busy, unavailable, unknown
 from quotas.engine.ledger import Rows
@@ -89,8 +89,9 @@ def _apply(session: Session, requests: list[Request], *, wait_ms: int = 0) -> li
     deadlocks = 0
     pauses = iter(_RECONNECT_PAUSES)
     while True:
+        began = time.monotonic()
         try:
-            return session.run(
+            answers = session.run(
                 lambda cursor: ledger.apply(cursor, requests, wait_ms=wait_ms),
                 in_transaction=in_transaction,
             )
@@ -104,6 +105,9 @@ def _apply(session: Session, requests: list[Request], *, wait_ms: int = 0) -> li
                 raise
             logger.warning("quotas.writer_reconnects", error=str(error)[:200])
             time.sleep(pause)
+        else:
+            counted.batch(requests, answers, time.monotonic() - began)
+            return answers
 
 
 def _fail(calls: list[Waiting], error: psycopg.Error) -> None:

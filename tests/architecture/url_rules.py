@@ -97,6 +97,7 @@ RULES: dict[str, Rule] = {
     # Health: no secrets in the answers, so that load balancers may ask.
     "healthz": anyone(GET=200),
     "readyz": anyone(GET=200),
+    "metrics": anyone(GET=404),  # without the token there is no such page
     # Stripe. Without a signature both answer 400.
     "webhooks/stripe": Rule(who=Who.STRIPE, answers={"POST": 400}),
     "api/subscriptions/webhook": Rule(who=Who.STRIPE, answers={"POST": 400}),
@@ -224,6 +225,7 @@ RULES: dict[str, Rule] = {
         May.BILLING_MANAGE, 303, stripe=True, when_locked=True
     ),
     "o/<slug:slug>/settings/billing/email/": act(May.BILLING_MANAGE, 303, when_locked=True),
+    "o/<slug:slug>/settings/billing/resume/": act(May.BILLING_MANAGE, 303),
     "o/<slug:slug>/settings/billing/sync/": act(
         May.BILLING_MANAGE, 303, stripe=True, when_locked=True
     ),
