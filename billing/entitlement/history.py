@@ -52,13 +52,14 @@ def is_outlived(change: Kept, at: datetime) -> bool:
 def at(organization: Organization, instant: datetime) -> EffectivePlanChange | None:
     """The verdict that held then; None where nothing was known yet.
 
-    Where time alone had changed it and nobody had looked, the row is not the stored one: it is
-    derived, has the stored one's number and facts, and is never saved.
+    The last in number and not in time: an organization that gets a test clock may go back by
+    seconds, once. Where time alone had changed the verdict and nobody had looked, the row is not
+    the stored one: it is derived, has the stored one's number and facts, and is never saved.
     """
     change: EffectivePlanChange | None = (
         EffectivePlanChange.objects.filter(organization=organization, at__lte=instant)
         .select_related("plan", "organization")
-        .order_by("-at", "-sequence")
+        .order_by("-sequence")
         .first()
     )
     if change is not None and is_outlived(change, instant):
@@ -69,7 +70,7 @@ def at(organization: Organization, instant: datetime) -> EffectivePlanChange | N
 def recent(organization: Organization, limit: int = 20) -> Sequence[EffectivePlanChange]:
     """Newest first."""
     changes = EffectivePlanChange.objects.filter(organization=organization)
-    return list(changes.select_related("plan").order_by("-at", "-sequence")[:limit])
+    return list(changes.select_related("plan").order_by("-sequence")[:limit])
 
 
 def _derive(change: EffectivePlanChange, verdict: Resolution, instant: datetime) -> None:

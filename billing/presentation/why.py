@@ -57,9 +57,9 @@ class Line:
 
 
 def headline(verdict: Verdict) -> str:
-    """Pro, by Stripe subscription."""
+    """Pro (Stripe subscription)."""
     source = Source(verdict.source).label
-    return _("%(plan)s, by %(source)s") % {"plan": verdict.plan.name, "source": source}
+    return _("%(plan)s (%(source)s)") % {"plan": verdict.plan.name, "source": source}
 
 
 def until(verdict: Verdict) -> str:
@@ -190,14 +190,14 @@ def _feature(verdict: Verdict, key: str) -> str:
     entry = sold.features[key]
     name = {"feature": entry.name, "plan": verdict.plan.name}
     if entry.state == "planned":
-        return _("%(feature)s is planned and not there yet, on any plan.") % name
+        return _("%(feature)s: planned, and not there yet on any plan.") % name
     if verdict.is_beta:
-        return _("%(feature)s is on, because everything is during the beta.") % name
+        return _("%(feature)s: on, as everything is during the beta.") % name
     if verdict.plan.features.get(key) == "available":
-        return _("%(feature)s is on, because %(plan)s has it.") % name
+        return _("%(feature)s: on, because %(plan)s has it.") % name
     first = next(iter(features.plans_with(sold, key)), None)
     if first is None:
-        return _("%(feature)s is off: no plan has it.") % name
-    return _("%(feature)s is off: %(plan)s has it not, %(first)s does.") % (
+        return _("%(feature)s: off, because no plan has it.") % name
+    return _("%(feature)s: off. %(plan)s does not have it, %(first)s does.") % (
         name | {"first": plan_name(first)}
     )

@@ -33,9 +33,12 @@ def look(organization: Organization, effective: EffectivePlan) -> None:
 
 def look_at_all(organizations: Iterable[UUID]) -> None:
     """After the roll-ups: every organization whose usage moved."""
-    if not outbox.is_anybody_listening():
+    moved = list(organizations)
+    if not moved or not outbox.is_anybody_listening():
         return
-    for organization in Organization.objects.open().filter(pk__in=list(organizations)):
+    told = NoticeState.objects.filter(organization__in=moved).exclude(over={})
+    concerned = surplus.among(moved) | set(told.values_list("organization_id", flat=True))
+    for organization in Organization.objects.open().filter(pk__in=concerned):
         look_at_usage(organization)
 
 

@@ -1,6 +1,9 @@
 """What is held beyond the limit: after a downgrade, or when a limit fell. Nothing is deleted."""
 
 from dataclasses import dataclass
+from uuid import UUID
+
+from django.db.models import Exists, OuterRef
 
 from billing import catalog
 from billing.catalog.policies import OverLimit
@@ -44,6 +47,20 @@ def of(organization: Organization) -> list[Surplus]:
         for key, meter in catalog.current().meters.items()
         if key in limits and used.get(key, 0) > limits[key]
     ]
+
+
+def among(organizations: list[UUID]) -> set[UUID]:
+    """Those that hold more of a level than they may, in one query for all of them."""
+    lower = UsageLimit.objects.filter(
+        organization=OuterRef("organization"),
+        meter=OuterRef("meter"),
+        kind=Kind.LEVEL,
+        enforcement=Enforcement.ENFORCE,
+        per_member=False,
+        amount__lt=OuterRef("used"),
+    )
+    rows = Balance.objects.filter(Exists(lower), organization__in=organizations, member="")
+    return set(rows.values_list("organization_id", flat=True))
 
 
 def _used(organization: Organization, meters: list[str]) -> dict[str, int]:
