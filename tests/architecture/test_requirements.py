@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from billing.catalog import loading
 from tests.architecture.test_docs import ROOT, names_of_tests, text_of
 
 PAGE = ROOT / "docs" / "requirements.md"
@@ -41,6 +42,10 @@ def test_every_sentence_is_shown_by_a_test(catalogue: str):
 
     assert rows
     assert unmapped == []
+
+
+def test_every_catalogue_has_its_document():
+    assert sorted(name for _number, name in SECTION.findall(text_of(PAGE))) == loading.shipped()
 
 
 def test_no_acceptance_test_is_skipped():
