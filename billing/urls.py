@@ -23,6 +23,7 @@ urlpatterns = [
     path("o/<slug:slug>/settings/billing/portal/", portal.enter, name="portal"),
     path("o/<slug:slug>/settings/billing/email/", details.change_email, name="email"),
     path("o/<slug:slug>/settings/billing/sync/", details.sync, name="sync"),
+    path("o/<slug:slug>/settings/billing/resume/", details.resume, name="resume"),
     path("o/<slug:slug>/settings/billing/return/", checkout.returned, name="return"),
     path("o/<slug:slug>/settings/billing/return/state/", checkout.state, name="return-state"),
     path("o/<slug:slug>/settings/billing/invoices.csv", invoices.csv, name="invoices-csv"),

@@ -22,6 +22,7 @@ def register() -> None:
             "billing.pack_bought": _("Pack bought"),
             "billing.promotion_applied": _("Promo code used"),
             "billing.change_awaits_bank": _("Plan change waits for the bank"),
+            "billing.resumed": _("Subscription resumed"),
             "billing.synced": _("Brought up to date with Stripe"),
             "billing.refunded": _("Payment returned"),
             "billing.dispute_settled": _("Dispute settled"),

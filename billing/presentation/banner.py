@@ -12,7 +12,7 @@ from billing.entitlement import beta, clock
 from billing.models import Access, EffectivePlan, Invoice, PaymentMethod, Source
 from billing.presentation import payment_troubles, standing_notes
 from billing.presentation.formats import day, moment, time_left
-from billing.subscription import seating
+from billing.subscription import resuming, seating
 from orgs.models import Membership, Organization, Role
 
 
@@ -44,7 +44,7 @@ class Reader:
 def for_reader(effective: EffectivePlan, reader: Reader) -> Banner | None:
     for state in (
         _locked, _in_grace, _unconfirmed, _lost_beta, _without_seat,
-        _usage, _beta, _ending, _scheduled,
+        _paused, _usage, _beta, _ending, _scheduled,
     ):  # fmt: skip
         found = state(effective, reader)
         if found is not None:
@@ -145,6 +145,29 @@ def _unconfirmed(effective: EffectivePlan, reader: Reader) -> Banner | None:
         return None
     action = Action(label=_("Confirm the payment"), url=found.pop("url"), primary=True)
     return Banner(**found, actions=(action,))
+
+
+def _paused(effective: EffectivePlan, reader: Reader) -> Banner | None:
+    """Stripe's own trial ended without a card: with one it goes on."""
+    if not reader.can_pay or resuming.paused(effective.organization) is None:
+        return None
+    slug = {"slug": effective.organization.slug}
+    has_card = PaymentMethod.objects.filter(organization=effective.organization).exists()
+    resume = Action(
+        label=_("Resume and pay"), url=reverse("billing:resume", kwargs=slug), method="post",
+        primary=True,
+    )  # fmt: skip
+    card = Action(
+        label=_("Add a card"), url=reverse("billing:portal", kwargs=slug), method="post",
+        primary=True,
+    )  # fmt: skip
+    return Banner(
+        title=_("Your subscription is paused"),
+        text=_("The trial has ended and nothing was charged. Everything is kept."),
+        level="warn",
+        icon="warn",
+        actions=(resume,) if has_card else (card,),
+    )
 
 
 def _without_seat(effective: EffectivePlan, reader: Reader) -> Banner | None:

@@ -9,7 +9,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
 from billing.exceptions import BillingError, StripeUnavailable
-from billing.subscription import details, syncing
+from billing.subscription import details, resuming, syncing
 from billing.views.answers import back_to_billing, stripe_is_away
 from orgs.capabilities import Capability
 from orgs.decorators import open_when_locked, requires
@@ -60,4 +60,19 @@ def sync(request: OrgRequest, slug: str) -> HttpResponse:
             len(found),
         )
         messages.success(request, sentence % {"n": len(found)})
+    return back_to_billing(slug)
+
+
+@never_cache
+@require_POST
+@requires(Capability.BILLING_MANAGE)
+def resume(request: OrgRequest, slug: str) -> HttpResponse:
+    try:
+        resuming.resume(request.organization, request.user)
+    except StripeUnavailable as error:
+        return stripe_is_away(request, error)
+    except BillingError as refusal:
+        messages.error(request, str(refusal))
+    else:
+        messages.success(request, _("Resumed. Your plan is back when the payment arrives."))
     return back_to_billing(slug)

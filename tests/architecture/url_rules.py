@@ -179,6 +179,7 @@ RULES: dict[str, Rule] = {
     "preferences/theme/": anyone(POST=302),
     "organizations/new/": person(body=NAMELESS, GET=200, POST=422),
     "profile/": person(body=NAMELESS, GET=200, POST=422),
+    "profile/delete/": person(POST=422),
     "settings/billing/": person(GET=302),
     # Invitations: the link is the secret; accepting needs the login that it was mailed to.
     "invitations/<str:token>/": Rule(who=Who.LINK, answers={"GET": 200}),

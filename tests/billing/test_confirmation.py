@@ -11,7 +11,7 @@ from billing.models import Invoice, OutboxMessage
 from billing.subscription import changes, preview
 from billing.subscription.wishes import Wish
 from orgs.models import AuditEntry
-from tests.billing.subscribed import default_on_renewal, on_pro, pass_days
+from tests.billing.subscribed import on_pro, pass_days
 from tests.factories.orgs import owner_of
 
 pytestmark = pytest.mark.django_db
@@ -104,11 +104,4 @@ def test_a_renewal_that_the_bank_wants_confirmed_says_so_and_ends_when_it_is(str
     assert "Your bank wants you to confirm" in page.content.decode()
     assert any("Your bank wants you to confirm" in sent.body for sent in mail.outbox)
     assert store.current(organization).grace_ends_at is None
-    assert not organization.invoices.filter(needs_confirmation=True).exists()
-
-
-def test_a_bank_that_says_no_is_not_asked_again(stripe):
-    organization = on_pro(stripe)
-    default_on_renewal(stripe, organization)
-
     assert not organization.invoices.filter(needs_confirmation=True).exists()

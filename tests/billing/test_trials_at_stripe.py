@@ -1,27 +1,21 @@
 """Trials that Stripe runs, where the catalogue asks for one; and cards, which try once each."""
 
 import pytest
-from celery import current_app
 from django.core import mail
+from django.test import Client
 
+from billing import tasks
 from billing.entitlement import store
 from billing.exceptions import TrialRefused
 from billing.gateway import stripe_api
 from billing.messages import outbox, transitions
 from billing.models import Access, OutboxMessage, Source, TrialMark
+from billing.signals import trial_repeated
 from billing.subscription import trials
 from tests.billing.subscribed import pass_days
 from tests.factories.orgs import OrganizationFactory, owner_of
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def worker():
-    """Tasks run in this process, right after the commit that asked for them."""
-    current_app.conf.task_always_eager = True
-    yield
-    current_app.conf.task_always_eager = False
 
 
 @pytest.fixture
@@ -103,6 +97,32 @@ def test_a_trial_that_ends_without_a_card_follows_the_catalogue(stripe, terms, p
     assert OutboxMessage.objects.filter(kind="mail.downgraded").count() == 1
 
 
+def test_a_paused_trial_goes_on_once_there_is_a_card(stripe, terms):
+    terms('without_card = "pause"')
+    organization = OrganizationFactory.create()
+    tries(stripe, organization)
+    pass_days(stripe, organization, 14.2)
+    owner = Client()
+    owner.force_login(owner_of(organization))
+    url = f"/o/{organization.slug}/settings/billing/resume/"
+
+    asked = owner.post(url, follow=True).content.decode()
+    card = stripe_api.client().v1.payment_methods.attach(
+        "pm_card_visa", {"customer": stripe.customer_of(organization)}
+    )
+    stripe_api.update_customer(
+        stripe.customer_of(organization),
+        {"invoice_settings": {"default_payment_method": card.id}},
+    )
+    stripe.deliver_all(organization)
+    owner.post(url)
+
+    assert "Add a card first" in asked
+    assert "Your subscription is paused" in asked
+    assert verdict(organization) == ("pro", Source.STRIPE, "active")
+    assert charged(stripe) == 600
+
+
 def test_whoever_has_tried_pays_at_once_the_next_time(stripe, terms):
     """The same mailbox with a plus is the same person."""
     terms("card = true")
@@ -117,15 +137,23 @@ def test_whoever_has_tried_pays_at_once_the_next_time(stripe, terms):
     assert not TrialMark.objects.filter(mark__contains="ann").exists()
 
 
-@pytest.mark.django_db(transaction=True)
-def test_a_card_that_was_tried_with_ends_the_second_trial_without_a_charge(stripe, terms, worker):
+def test_a_card_that_was_tried_with_ends_the_second_trial_without_a_charge(stripe, terms):
     terms("card = true", 'once_per = ["person", "organization", "card"]')
     first, second, third = OrganizationFactory.create_batch(3)
+    asked = []
+
+    def listener(sender, organization, **kwargs):
+        asked.append(organization)
+
+    trial_repeated.connect(listener)
     tries(stripe, first)
 
     tries(stripe, second)
     other = tries(stripe, third, "3ds")
+    for organization in asked:
+        tasks.end_repeated_trial.run(str(organization.pk))
 
+    assert set(asked) == {second}
     assert second.subscriptions.get().status == "canceled"
     assert verdict(second)[:2] == ("hobby", Source.DEFAULT)
     assert (first.subscriptions.get().status, other.status) == ("trialing", "trialing")

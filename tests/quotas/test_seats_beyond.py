@@ -103,16 +103,3 @@ def test_a_soft_seat_lets_people_in_and_flags_them_until_they_are_paid_for(strip
     assert "1 person has no paid seat" in billing
     assert ports.seats(organization).unpaid == 0
     assert "has no paid seat" not in text_of(owner.get(f"/o/{organization.slug}/settings/members/"))
-
-
-@pytest.mark.parametrize("policy", ["hard", "soft"])
-def test_seats_are_never_fewer_than_people(request, policy, stripe):
-    if policy == "hard":
-        request.getfixturevalue("hard")
-    organization = on_pro(stripe, seats=3)
-    MembershipFactory.create(organization=organization)
-
-    with pytest.raises(SeatsInUse) as refusal:
-        changes.change(organization, owner_of(organization), Wish(seats=1))
-
-    assert refusal.value.extra["minimum"] == 2
