@@ -25,7 +25,7 @@ def owner(simulator):
 def test_every_page_of_an_organization_is_clean_in_every_look(visitor, owner):
     visitor.sign_in(owner)
 
-    for name in ("General", "Members", "Billing", "API keys", "Audit log"):
+    for name in ("General", "Members", "Billing", "Pricing", "API keys", "Audit log"):
         visitor.go(name)
         visitor.look(name.lower().replace(" ", "-"))
 
@@ -39,6 +39,7 @@ def test_every_page_of_an_organization_is_clean_in_every_look(visitor, owner):
         "/accounts/password/change/",
         "/accounts/2fa/",
         "/o/ha-long/settings/billing/return/?session_id=unknown",
+        "/o/ha-long/settings/billing/why/",
     ],
 )
 def test_every_page_of_a_person_is_clean_in_every_look(visitor, owner, path):
