@@ -9,6 +9,7 @@ from django.urls import reverse
 from djstripe.models import APIKey
 
 from billing import catalog, evidence
+from billing.catalog import loading
 from billing.catalog.apply import apply
 from billing.gateway import breaker, stripe_api
 from billing.insight import pulse
@@ -81,7 +82,16 @@ def test_a_healthy_installation_has_nothing_that_fails(installation):
 
 def test_each_thing_that_is_wrong_is_found_and_named(installation, settings):
     settings.STRIPE_WEBHOOK_SECRETS = ["whsec_" + "of_another_endpoint"]
-    assert "webhook-secret" not in bad(seen()), "web and doctor run with the same settings here"
+    installation.set_webhook(
+        f"{settings.SITE_URL}/webhooks/stripe",
+        settings.STRIPE_WEBHOOK_SECRETS[0],
+        enabled_events=["invoice.paid"],
+        api_version="2020-08-27",
+    )
+    found = seen()
+    assert "charge.dispute.closed" in found["webhook-events"].said
+    assert "2020-08-27" in found["webhook-api-version"].said
+    assert "webhook-secret" not in bad(found), "web and doctor run with the same settings here"
     settings.SITE_URL = "http://127.0.0.1:9"
     PlanPrice.objects.on_sale().update(unit_amount=1)
     APIKey.objects.create(secret="sk_test_" + "x" * 24, livemode=False, type="secret")
@@ -99,24 +109,9 @@ def test_each_thing_that_is_wrong_is_found_and_named(installation, settings):
     assert "127.0.0.1:9" in found["webhook-endpoint"].said
 
 
-def test_an_endpoint_that_hears_too_little_is_named_with_what_it_misses(installation, settings):
-    installation.set_webhook(
-        f"{settings.SITE_URL}/webhooks/stripe",
-        settings.STRIPE_WEBHOOK_SECRETS[0],
-        enabled_events=["invoice.paid"],
-        api_version="2020-08-27",
-    )
-
-    found = seen()
-
-    assert found["webhook-events"].outcome == "failed"
-    assert "charge.dispute.closed" in found["webhook-events"].said
-    assert "2020-08-27" in found["webhook-api-version"].said
-
-
 def test_without_a_key_or_with_stripe_away_the_doctor_still_answers(installation, settings):
-    installation.fault("GET /v1/*", "http_500", times=50)
-    assert {"stripe-key", "prices", "portal"} <= bad(seen())
+    installation.fault("GET /v1/account", "http_500", times=2)
+    assert "stripe-key" in bad(seen())
     installation.clear_faults()
     breaker.answered()
 
@@ -168,6 +163,18 @@ def test_the_smoke_run_walks_the_whole_way_in_test_mode(installation):
     assert {each.outcome for each in steps} == {"ok"}
     assert not Subscription.objects.live().exists()
     assert smoke.run(wait=patiently).passed, "a second run finds the first one's organization"
+    assert installation.violations() == []
+
+
+@pytest.mark.verify
+@pytest.mark.parametrize("name", loading.shipped())
+def test_the_smoke_run_walks_every_catalogue(installation, settings, name):
+    settings.CATALOG = name
+    apply(catalog.current(), stripe_api, {})
+
+    kept = smoke.run(wait=patiently)
+
+    assert kept.passed, kept.report
     assert installation.violations() == []
 
 

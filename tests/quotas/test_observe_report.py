@@ -128,13 +128,32 @@ CALL = st.one_of(
 )
 
 
-@settings(
-    max_examples=60,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-@given(traffic=st.lists(CALL, min_size=3, max_size=25), cap=st.sampled_from([None, 0, 5]))
+def examined(examples):
+    return settings(
+        max_examples=examples,
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    )
+
+
+TRAFFIC = st.lists(CALL, min_size=3, max_size=25)
+CAP = st.sampled_from([None, 0, 5])
+
+
+@examined(15)
+@given(traffic=TRAFFIC, cap=CAP)
 def test_the_forecast_is_what_enforcement_refuses_of_the_same_traffic(db, traffic, cap):
+    foretold_is_refused(traffic, cap)
+
+
+@pytest.mark.verify
+@examined(600)
+@given(traffic=TRAFFIC, cap=CAP)
+def test_the_forecast_is_what_enforcement_refuses_of_much_traffic(db, traffic, cap):
+    foretold_is_refused(traffic, cap)
+
+
+def foretold_is_refused(traffic, cap):
     soft = {"amount": 12, "hard": cap is None, "overage": "bill", "overage_cap": cap}
     watched, strict = (
         limited(
@@ -343,6 +362,11 @@ def test_staff_switch_undo_and_read_the_report(admin_client, settings, on_sale):
     assert kept["Content-Disposition"].startswith('attachment; filename="qa__b_.html"')
     assert Evidence.objects.get().sha256 in str(Evidence.objects.values_list("sha256", flat=True))
 
+    row = reverse("admin:billing_evidence_change", args=[made.evidence_id])
+    assert "Content-Disposition" not in admin_client.get(row)
+    assert reverse("admin:evidence-file", args=[made.evidence_id]) in (
+        admin_client.get(row).content.decode()
+    )
     shown = admin_client.get(page).content.decode()
     assert "acme" in shown
     undo = reverse("admin:enforcement-undo", args=[made.pk])
