@@ -138,7 +138,7 @@ def _next_attempt(invoice: Invoice | None) -> str:
 
 def _unconfirmed(effective: EffectivePlan, reader: Reader) -> Banner | None:
     """A change that waits for the bank: nothing of it is given, or owed, until it is paid."""
-    if not reader.can_pay:
+    if not reader.can_pay or effective.source != Source.STRIPE:
         return None
     found = payment_troubles.of_pending_change(effective)
     if found is None:
@@ -149,7 +149,8 @@ def _unconfirmed(effective: EffectivePlan, reader: Reader) -> Banner | None:
 
 def _paused(effective: EffectivePlan, reader: Reader) -> Banner | None:
     """Stripe's own trial ended without a card: with one it goes on."""
-    if not reader.can_pay or resuming.paused(effective.organization) is None:
+    is_paused = any(step["outcome"] == "status_paused" for step in effective.trace)
+    if not reader.can_pay or not is_paused or resuming.paused(effective.organization) is None:
         return None
     slug = {"slug": effective.organization.slug}
     has_card = PaymentMethod.objects.filter(organization=effective.organization).exists()
