@@ -2,7 +2,7 @@
 
 import time
 
-from tests.stripe_simulator.compare import differences, walk
+from tests.stripe_simulator.compare import against, differences, walk
 from tests.stripe_simulator.resources import everything
 from tests.stripe_simulator.routing import HANDLERS
 
@@ -34,6 +34,10 @@ def test_the_comparison_with_stripe_finds_nothing_between_two_simulators(api):
 
     assert [name for name, _ in first] == [name for name, _ in second]
     assert len(first) == 11
+
+
+def test_a_comparison_with_another_simulator_finds_no_difference(api):
+    assert list(against(api)) == []
 
 
 def test_the_comparison_tells_what_differs():

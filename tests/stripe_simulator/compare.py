@@ -28,16 +28,22 @@ def main() -> None:
     key = os.environ.get("STRIPE_SECRET_KEY", "")
     if not key.startswith("sk_test_"):
         sys.exit("Set STRIPE_SECRET_KEY to the sk_test_ key of a test account.")
+    found = 0
+    for line in against(stripe.StripeClient(key, stripe_version=API_VERSION)):
+        found += 1
+        sys.stdout.write(f"{line}\n")
+    sys.stdout.write(f"{found} differences\n")
+
+
+def against(account: stripe.StripeClient) -> Iterator[str]:
+    """Where a simulator of its own answers the walk differently from a test account."""
     start = int(time.time())
-    theirs = list(walk(stripe.StripeClient(key, stripe_version=API_VERSION), start))
+    theirs = list(walk(account, start))
     with process.start() as simulator:
         ours = list(walk(_local(simulator.base_url), start))
-    found = 0
     for (name, here), (_, there) in zip(ours, theirs, strict=True):
         for line in differences(dict(_flat(here)), dict(_flat(there))):
-            found += 1
-            sys.stdout.write(f"{name}: {line}\n")
-    sys.stdout.write(f"{len(ours)} steps, {found} differences\n")
+            yield f"{name}: {line}"
 
 
 def walk(api: stripe.StripeClient, start: int) -> Iterator[Step]:
