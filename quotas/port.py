@@ -61,7 +61,10 @@ class Usage:
         ]
 
     def extras(self, organization: Organization) -> list[ExtraCost]:
-        if not metering.of(organization):
+        over = Balance.objects.filter(
+            organization=organization, meter__in=metering.of(organization), overage__gt=0
+        )
+        if not over.exists():
             return []
         return [
             ExtraCost(

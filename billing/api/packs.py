@@ -10,6 +10,7 @@ from rest_framework.views import APIView
 
 from billing import catalog, ports
 from billing.api.persons import person_of
+from billing.entitlement import store
 from billing.exceptions import NotSubscribed
 from billing.models import ExtraPrice
 from billing.subscription import checkout, credit_packs, holding
@@ -65,7 +66,7 @@ class Packs(APIView):
     def get(self, request: Request) -> Response:
         organization = current.organization_for(request)
         held = _held_addons(organization)
-        rows = [*_addons(organization), *credit_packs.offered(organization)]
+        rows = [*_addons(organization), *credit_packs.offered(store.current(organization))]
         body = {"packs": rows, "addons": held, "credits": ports.usage().credits(organization)}
         return Response(PacksResponse(body).data)
 

@@ -60,7 +60,7 @@ def of(organization: Organization, effective: EffectivePlan) -> Part:
     held = _held(organization, effective)
     return Part(
         addons=tuple(_addons(held)) if held is not None else (),
-        credits=tuple(_credits(credit_packs.offered(organization))),
+        credits=tuple(_credits(credit_packs.offered(effective))),
         left=tuple(_left(organization)),
         extras=tuple(_extras(organization)),
     )

@@ -21,7 +21,7 @@ from billing.exceptions import (
     StripeUnavailable,
 )
 from billing.gateway import locks, pack_refunds, stripe_api
-from billing.models import ExtraPrice, PackPurchase
+from billing.models import EffectivePlan, ExtraPrice, PackPurchase
 from billing.signals import credits_settled
 from billing.subscription import checkout, customers
 from orgs import audit
@@ -50,10 +50,10 @@ def start(
     return _with_session(_intend(organization, person, price), account.stripe_customer_id)
 
 
-def offered(organization: Organization) -> list[ExtraPrice]:
+def offered(effective: EffectivePlan) -> list[ExtraPrice]:
     """What the plan of the moment may buy, in the organization's currency."""
-    plan_key = store.current(organization).plan.key
-    currency = checkout.usual_currency(organization)
+    plan_key = effective.plan.key
+    currency = effective.currency or checkout.usual_currency(effective.organization)
     entries = catalog.current().credit_packs
     rows = (
         ExtraPrice.objects.of_catalog(catalog.current().key)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from billing import ports
 from billing.catalog.policies import Proration
 from billing.entitlement import clock
 from billing.gateway import stripe_api
@@ -61,6 +62,7 @@ class Preview:
 
 def of_change(organization: Organization, wish: Wish) -> Preview:
     """Raises NotSubscribed, what `wishes.target_of` raises, and Stripe's troubles."""
+    ports.usage().settle_overage(organization)  # usage so far may be on today's invoice
     held = holding.of(organization)
     target = wishes.target_of(organization, held, wish)
     moment = moment_of(organization, held)

@@ -82,8 +82,7 @@ def test_each_unit_is_reported_once_whatever_comes_between(stripe):
 
 
 @pytest.mark.parametrize("kind", ["timeout_after_processing", "http_500", "reset_connection"])
-def test_a_lost_answer_is_asked_for_again_under_the_same_name(stripe, kind, settings):
-    settings.STRIPE_TIMEOUT_SECONDS = 0.5
+def test_a_lost_answer_is_asked_for_again_under_the_same_name(stripe, kind):
     organization = on_pro(stripe)
     use(organization, INCLUDED + 40)
     stripe.simulator.fault("POST /v1/billing/meter_events", kind, times=2)
@@ -99,10 +98,7 @@ def test_a_lost_answer_is_asked_for_again_under_the_same_name(stripe, kind, sett
 
 
 @pytest.mark.parametrize("arrived", [True, False])
-def test_a_day_later_stripes_own_count_is_read_before_anything_is_sent_again(
-    stripe, settings, arrived
-):
-    settings.STRIPE_TIMEOUT_SECONDS = 0.5
+def test_a_day_later_stripes_own_count_is_read_before_anything_is_sent_again(stripe, arrived):
     organization = on_pro(stripe)
     use(organization, INCLUDED + 40)
     kind = "timeout_after_processing" if arrived else "http_500"
@@ -117,8 +113,7 @@ def test_a_day_later_stripes_own_count_is_read_before_anything_is_sent_again(
     assert reports(organization, SENT) == [40]
 
 
-def test_a_count_that_fits_nothing_is_left_to_a_person(stripe, settings, caplog):
-    settings.STRIPE_TIMEOUT_SECONDS = 0.5
+def test_a_count_that_fits_nothing_is_left_to_a_person(stripe):
     organization = on_pro(stripe)
     use(organization, INCLUDED + 40)
     stripe.simulator.fault("POST /v1/billing/meter_events", "timeout_after_processing", times=2)

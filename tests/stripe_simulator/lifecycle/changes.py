@@ -166,7 +166,8 @@ def accrued(
 def _usage_part(
     sim: Simulator, subscription: Obj, item: Obj, price: Obj, period: tuple[int, int]
 ) -> Part:
-    used = usage_lines.amounts(sim, subscription, price, period)
+    begin, now = period
+    used = usage_lines.amounts(sim, subscription, price, (begin, now + 1))
     return Part(
         amount=used["amount"],
         description=used["description"],

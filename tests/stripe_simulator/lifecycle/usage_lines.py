@@ -16,8 +16,8 @@ def is_metered(price: Obj | None) -> bool:
 
 
 def begin(sim: Simulator, subscription: Obj, item: Obj) -> None:
-    """From now on the item's price counts; what came before is billed by another."""
-    item["_sim"] = {"usage_from": sim.now(subscription)}
+    """From now on the item's price counts; what came before, this second too, by another."""
+    item["_sim"] = {"usage_from": sim.now(subscription) + 1}
 
 
 def leave(sim: Simulator, subscription: Obj, item: Obj, price: Obj) -> None:
