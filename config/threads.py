@@ -129,7 +129,7 @@ async def _body(scope: Scope, protocol: Exchanged) -> bytes | None:
 
 
 def _environ(scope: Scope, body: bytes) -> Environ:
-    host, _colon, port = scope.server.rpartition(":")
+    host, port = _address(scope.server)
     environ: Environ = {
         "REQUEST_METHOD": scope.method,
         "SCRIPT_NAME": "",
@@ -138,7 +138,7 @@ def _environ(scope: Scope, body: bytes) -> Environ:
         "SERVER_PROTOCOL": f"HTTP/{scope.http_version}",
         "SERVER_NAME": host,
         "SERVER_PORT": port,
-        "REMOTE_ADDR": scope.client.rpartition(":")[0],
+        "REMOTE_ADDR": _address(scope.client)[0],
         "CONTENT_LENGTH": str(len(body)),
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": scope.scheme,
@@ -162,6 +162,12 @@ def _add_headers(environ: Environ, headers: Headers) -> None:
         key = "CONTENT_TYPE" if name == "content-type" else f"HTTP_{_shouted(name)}"
         separator = "; " if name == "cookie" else ","
         environ[key] = f"{environ[key]}{separator}{value}" if key in environ else value
+
+
+def _address(text: str) -> tuple[str, str]:
+    """Host and port; an IPv6 address stands in brackets before its port."""
+    host, _colon, port = text.rpartition(":")
+    return host.strip("[]"), port
 
 
 def _shouted(name: str) -> str:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from config.threads import LARGEST_BODY
+from config.threads import LARGEST_BODY, _address
 from tests.config.rsgi_probe import PARTS
 from tests.processes import running, wait_until
 from tests.stripe_simulator.process import free_port
@@ -75,6 +75,10 @@ def test_a_request_reaches_the_application_as_pep_3333_has_it(port):
     assert (asked["CONTENT_LENGTH"], asked["body"]) == ("2", "{}")
     assert (asked["REMOTE_ADDR"], asked["SERVER_PORT"]) == ("127.0.0.1", str(port))
     assert asked["HTTP_HOST"] == f"127.0.0.1:{port}"
+
+
+def test_an_address_of_six_is_an_address_to_django_too():
+    assert _address("[2001:db8::7]:443") == ("2001:db8::7", "443")
 
 
 def test_a_header_with_an_underscore_cannot_pass_for_another(port):
