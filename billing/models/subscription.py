@@ -79,7 +79,8 @@ class InvoiceQuerySet(models.QuerySet["Invoice"]):
         return self.exclude(status="draft")
 
     def newest_first(self) -> Self:
-        return self.order_by(F("created_at").desc(), F("stripe_id").desc())
+        """Of one instant (a frozen clock) the higher number is the newer."""
+        return self.order_by(F("created_at").desc(), F("number").desc(), F("stripe_id").desc())
 
 
 class Invoice(models.Model):
