@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+from django.contrib.postgres.indexes import HashIndex
 from django.db import models
 
 from orgs.models import Organization
@@ -43,6 +44,8 @@ class QuotaHead(models.Model):
                 name="quota_head_access",
             )
         ]
+        # One page however many organizations there are; no decision changes what is in it.
+        indexes = [HashIndex(fields=["organization"], name="quota_head_by_organization")]
 
     def __str__(self) -> str:
         return f"{self.organization_id} at {self.sequence}"

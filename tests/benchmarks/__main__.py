@@ -73,6 +73,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tests.benchmarks")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2, help="per case and round")
+    parser.add_argument("--no-wrk", action="store_true", help="load by Python, which is slower")
     parser.add_argument("--million", action="store_true", help="also 1,000,000 organizations")
     parser.add_argument("--rows", type=int, default=0, help="a larger ledger, e.g. 20000000")
     parser.add_argument("--only-rounds", action="store_true", help="leave the growth out")
@@ -92,7 +93,7 @@ def _rounds(asked: argparse.Namespace) -> Found:
     found: dict[str, Measured] = {}
     copies, inserts = [], []
     with _named(known[:1]) as hot, _named(known) as spread, _servers() as urls:
-        generator = Generator(urls[0], _token(), urls[1])
+        generator = Generator(urls[0], _token(), urls[1], wrk=not asked.no_wrk)
         chosen = [*rounds.cases(hot, spread), *rounds.batches(hot, spread)]
         _say(f"warming up {len(chosen)} cases")
         rounds.run(generator, chosen, seconds=1, into={})

@@ -1,10 +1,10 @@
 """What one consume costs PostgreSQL as the installation grows: pages touched, and time."""
 
-import json
 import os
 import random
 import time
 from collections.abc import Sequence
+from functools import partial
 from statistics import median
 from typing import Any, TypedDict
 from uuid import UUID, uuid4
@@ -15,7 +15,7 @@ from quotas.engine import ledger
 from quotas.engine.asking import use
 from quotas.engine.decisions import Line, Request
 from quotas.models import Verb
-from tests.benchmarks import organizations
+from tests.benchmarks import explaining, organizations
 from tests.benchmarks.organizations import METER
 
 SAMPLES = 300
@@ -31,23 +31,6 @@ class Cost(TypedDict):
     buffers_of_64: float  # the same where 64 share one call
     p50_us: float
     p99_us: float
-
-
-class _Explained:
-    """A cursor that lets the ledger's own statement run under EXPLAIN."""
-
-    def __init__(self, cursor: psycopg.Cursor[Any]) -> None:
-        self.cursor = cursor
-        self.buffers = 0
-
-    def execute(self, query: Any, params: Sequence[Any] | None = None) -> None:
-        self.cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {query}", params)
-        (found,) = self.cursor.fetchone() or (None,)
-        plan = (json.loads(found) if isinstance(found, str) else found)[0]["Plan"]
-        self.buffers = plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
-
-    def fetchall(self) -> list[Any]:
-        return []
 
 
 def measure(sizes: Sequence[tuple[int, int]], say: Any) -> list[Cost]:
@@ -76,49 +59,22 @@ def _cost(known: list[UUID], rows: int) -> Cost:
         with connection.cursor() as cursor:
             for _ in range(WARM_UP):
                 ledger.apply(cursor, [_consume(known)], wait_ms=0)
-            explained = _Explained(cursor)
             return Cost(
                 organizations=len(known),
                 ledger_rows=rows,
-                buffers=_buffers(explained, known, 1),
-                buffers_of_64=_buffers(explained, known, 64) / 64,
+                buffers=_buffers(cursor, known, 1),
+                buffers_of_64=_buffers(cursor, known, 64) / 64,
                 **_latency(connection, known),
             )
 
 
-def _buffers(explained: _Explained, known: list[UUID], at_once: int) -> float:
+def _buffers(cursor: psycopg.Cursor[Any], known: list[UUID], at_once: int) -> float:
     found = []
     for _ in range(SAMPLES // at_once + 20):
         requests = [_consume(known) for _ in range(at_once)]
-        explained.execute(*_statement(requests))
-        found.append(explained.buffers)
+        call = partial(ledger.apply, requests=requests, wait_ms=0)
+        found.append(explaining.buffers(cursor, call))
     return median(found)
-
-
-def _statement(requests: list[Request]) -> tuple[str, Sequence[Any]]:
-    """What `ledger.apply` would send, caught before it leaves."""
-    caught = _Caught()
-    try:
-        ledger.apply(caught, requests, wait_ms=0)
-    except _CaughtError:
-        return caught.query, caught.params
-    raise AssertionError("nothing was sent")
-
-
-class _CaughtError(Exception):
-    pass
-
-
-class _Caught:
-    query = ""
-    params: Sequence[Any] = ()
-
-    def execute(self, query: Any, params: Sequence[Any] | None = None) -> None:
-        self.query, self.params = query, params or ()
-        raise _CaughtError
-
-    def fetchall(self) -> list[Any]:
-        return []
 
 
 class _Latency(TypedDict):

@@ -1,4 +1,4 @@
-"""The load generator: wrk where it is installed, else a Python process of our own."""
+"""The load generator: wrk, installed where root allows, else a Python process of our own."""
 
 import json
 import shutil
@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from uuid import uuid4
+
+from tests import debian
 
 _SCRIPT = Path(__file__).with_name("requests.lua")
 _GRACE_SECONDS = 60
@@ -37,17 +39,19 @@ class Result:
 class Generator:
     """Every run has keys of its own, so that no answer is a replay."""
 
-    def __init__(self, base_url: str, token: str, threaded_url: str = "") -> None:
+    def __init__(
+        self, base_url: str, token: str, threaded_url: str = "", *, wrk: bool = True
+    ) -> None:
         self.base_url = base_url
         self.threaded_url = threaded_url
         self.token = token
-        self.wrk = shutil.which("wrk")
+        self.wrk = shutil.which("wrk") if wrk else None
         self._serial = uuid4().hex[:8]
         self._numbers = count()
 
     @property
     def name(self) -> str:
-        return "wrk" if self.wrk else "Python (wrk is missing: figures are the generator's)"
+        return "wrk" if self.wrk else "Python (not wrk: the figures are the generator's)"
 
     def run(self, target: Target, *, connections: int, seconds: float) -> Result:
         """Raises RuntimeError with the generator's own words when it gives no figures."""
@@ -79,3 +83,12 @@ class Generator:
             return [self.wrk, *options, "-s", str(_SCRIPT), url, "--", *asked]
         module = [sys.executable, "-m", "tests.benchmarks.generator"]
         return [*module, "-c", str(connections), "-d", str(seconds), url, *asked]
+
+
+def main() -> None:
+    if shutil.which("wrk") is None:
+        debian.install("wrk", "the benchmarks")
+
+
+if __name__ == "__main__":
+    main()

@@ -82,6 +82,7 @@ DECLARE
     room bigint; shortage bigint; burned bigint; uncovered bigint; billable bigint;
     largest constant bigint := 1000000000000000;
 BEGIN
+    -- In the order of their ids, one probe of the hash index each.
     IF p_wait_ms > 0 THEN
         PERFORM set_config('lock_timeout', p_wait_ms::text, true); -- until the function returns
         SELECT array_agg(q.organization_id), array_agg(q.sequence), array_agg(q.limits_sequence),
@@ -89,16 +90,20 @@ BEGIN
                array_agg(q.valid_until), array_agg(false), array_agg(q.place)
         INTO h_org, h_sequence, h_limits, h_frozen, h_plan, h_access, h_valid, h_changed,
              h_place
-        FROM (SELECT *, ctid AS place FROM quota_head WHERE organization_id = ANY (p_orgs)
-              ORDER BY organization_id FOR NO KEY UPDATE) q;
+        FROM (SELECT DISTINCT u.org FROM unnest(p_orgs) AS u(org) ORDER BY u.org) asked
+        CROSS JOIN LATERAL (
+            SELECT *, ctid AS place FROM quota_head WHERE organization_id = asked.org
+            FOR NO KEY UPDATE) q;
     ELSE
         SELECT array_agg(q.organization_id), array_agg(q.sequence), array_agg(q.limits_sequence),
                array_agg(q.frozen_at), array_agg(q.plan), array_agg(q.access),
                array_agg(q.valid_until), array_agg(false), array_agg(q.place)
         INTO h_org, h_sequence, h_limits, h_frozen, h_plan, h_access, h_valid, h_changed,
              h_place
-        FROM (SELECT *, ctid AS place FROM quota_head WHERE organization_id = ANY (p_orgs)
-              ORDER BY organization_id FOR NO KEY UPDATE SKIP LOCKED) q;
+        FROM (SELECT DISTINCT u.org FROM unnest(p_orgs) AS u(org) ORDER BY u.org) asked
+        CROSS JOIN LATERAL (
+            SELECT *, ctid AS place FROM quota_head WHERE organization_id = asked.org
+            FOR NO KEY UPDATE SKIP LOCKED) q;
     END IF;
     -- Read after the locks: of two processes at a period's boundary the later one sees the later
     -- time. The next statement's snapshot sees what the former holders of the locks committed.
