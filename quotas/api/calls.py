@@ -181,7 +181,8 @@ def _named(bearer: Bearer, asked: Body) -> tuple[UUID, Line]:
 def _line(bearer: Bearer, asked: Body) -> Line:
     meter = asking.text(bodies.required(asked, "meter"), "meter", longest=64)
     bearer.may_use(meter)
-    return Line(meter, asked.get("amount", 1), asked.get("member") or "")
+    member = asked.get("member")
+    return Line(meter, asked.get("amount", 1), "" if member is None else member)
 
 
 def _use(verb: Verb, bearer: Bearer, asked: Body, key: str | None) -> Request:

@@ -21,7 +21,11 @@ class LineRequest(serializers.Serializer[Any]):
     meter = serializers.CharField(max_length=64)
     amount = serializers.IntegerField(min_value=1, max_value=LARGEST_AMOUNT, default=1)
     member = serializers.CharField(
-        max_length=LONGEST_MEMBER, required=False, allow_blank=True, help_text="An opaque id."
+        max_length=LONGEST_MEMBER,
+        required=False,
+        allow_blank=True,
+        allow_null=True,
+        help_text="An opaque id.",
     )
 
 
@@ -32,10 +36,13 @@ class Question(_Named, LineRequest):
 class _Use(_Named):
     meter = serializers.CharField(max_length=64, required=False)
     amount = serializers.IntegerField(min_value=1, max_value=LARGEST_AMOUNT, default=1)
-    member = serializers.CharField(max_length=LONGEST_MEMBER, required=False, allow_blank=True)
+    member = serializers.CharField(
+        max_length=LONGEST_MEMBER, required=False, allow_blank=True, allow_null=True
+    )
     lines = LineRequest(
         many=True,
         required=False,
+        allow_null=True,
         help_text=f"In place of one meter: up to {MOST_LINES}, counted all or none.",
     )
     idempotency_key = serializers.CharField(
@@ -66,7 +73,9 @@ class ReleaseRequest(_Named):
 
     meter = serializers.CharField(max_length=64, required=False)
     amount = serializers.IntegerField(min_value=1, max_value=LARGEST_AMOUNT, required=False)
-    member = serializers.CharField(max_length=LONGEST_MEMBER, required=False, allow_blank=True)
+    member = serializers.CharField(
+        max_length=LONGEST_MEMBER, required=False, allow_blank=True, allow_null=True
+    )
     idempotency_key = serializers.CharField(max_length=LONGEST_KEY, required=False)
 
 
@@ -74,7 +83,9 @@ class LevelRequest(_Named):
     """What the keeper of a level counted, and when."""
 
     meter = serializers.CharField(max_length=64)
-    member = serializers.CharField(max_length=LONGEST_MEMBER, required=False, allow_blank=True)
+    member = serializers.CharField(
+        max_length=LONGEST_MEMBER, required=False, allow_blank=True, allow_null=True
+    )
     value = serializers.IntegerField(min_value=0, max_value=LARGEST_AMOUNT)
     observed_at = serializers.DateTimeField()
 

@@ -148,10 +148,12 @@ def check_key(key: object) -> str:
 
 def check_dimensions(lines: Sequence[Line], dimensions: Mapping[str, str] | None) -> str | None:
     """Only what the catalogue declares for the meter, so that no content enters the ledger."""
-    if not dimensions:
+    if dimensions is None:
         return None
     if not isinstance(dimensions, Mapping):
         raise InvalidRequest("An object of strings.", field="dimensions")
+    if not dimensions:
+        return None
     declared = dict(known_meter(lines[0].meter).dimensions)
     for name, value in dimensions.items():
         if name not in declared:

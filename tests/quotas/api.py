@@ -72,6 +72,7 @@ class SatelliteClient:
             if self.secret is not None:
                 with suppress(DomainError):
                     bearers.find(self.secret)  # as one that has called before
+            headers.setdefault("content-type", content_type)
             return the_loop().ask(method, normpath(f"/api/v1/{path}"), query, raw, headers)
         request = RequestFactory(headers=headers).generic(
             method,
