@@ -1,5 +1,6 @@
 """What Prometheus is told, and what it is not."""
 
+import json
 import re
 from datetime import timedelta
 from pathlib import Path
@@ -74,17 +75,35 @@ def test_decisions_are_counted_by_verb_and_outcome(scrape, redis_server):
     assert organization.slug not in text
 
 
-def test_every_alert_is_about_a_metric_that_there_is(scrape, redis_server):
+def is_told(name, text):
+    """As a metric of its own, or as one of a histogram's."""
+    base = re.sub(r"_(bucket|sum|count)$", "", name)
+    own = rf"^(# TYPE )?{name}[ {{]"
+    return re.search(own, text, re.MULTILINE) or f"# TYPE {base} histogram" in text
+
+
+def test_every_alert_and_panel_is_about_a_metric_that_there_is(scrape, redis_server):
     enforcement.consume(limited(storage=10), "storage", 1, idempotency_key="once")
     rules = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yaml").read_text())["groups"][0]
+    panels = json.loads((ROOT / "deploy/grafana/ledgerline.json").read_text())["panels"]
+    asked = [rule["expr"] for rule in rules["rules"]]
+    asked += [target["expr"] for panel in panels for target in panel["targets"]]
 
     text = scrape()
 
+    unknown = {
+        name
+        for expression in asked
+        for name in re.findall(r"ledgerline_\w+", expression)
+        if not is_told(name, text)
+    }
+    assert unknown == set()
+
+
+def test_every_alert_names_a_heading_of_the_runbook():
+    rules = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yaml").read_text())["groups"][0]
+    text = (ROOT / "docs/operations.md").read_text().lower().replace(",", "")
+
     for rule in rules["rules"]:
-        for name in re.findall(r"ledgerline_\w+", rule["expr"]):
-            assert re.search(rf"^(# TYPE )?{name}[ {{]", text, re.MULTILINE) or re.search(
-                rf"^# TYPE {name.removesuffix('_count')} histogram", text, re.MULTILINE
-            ), name
         anchor = rule["annotations"]["runbook"].partition("#")[2]
-        headings = (ROOT / "docs/operations.md").read_text().lower().replace(",", "")
-        assert f"## {anchor.replace('-', ' ')}\n" in headings
+        assert f"## {anchor.replace('-', ' ')}\n" in text
