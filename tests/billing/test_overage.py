@@ -3,13 +3,18 @@
 import re
 
 import pytest
+from django.core.management import call_command
 from django.test import Client
 
 from billing.catalog.money import format_money
 from billing.entitlement.store import current
+from billing.gateway import stripe_api
 from billing.models import Subscription
+from billing.subscription import changes, trials
+from billing.subscription.wishes import Wish
 from quotas.engine import enforcement, limits
 from quotas.models import OverageReport, UsageControl
+from quotas.reaction import overage
 from quotas.reading import usage
 from tests.billing.overage import (
     INCLUDED,
@@ -21,7 +26,7 @@ from tests.billing.overage import (
     use,
 )
 from tests.billing.subscribed import on_pro, pass_days
-from tests.factories.orgs import owner_of
+from tests.factories.orgs import OrganizationFactory, owner_of
 
 pytestmark = pytest.mark.django_db
 SENT, WAITING, WAIVED = "sent", "waiting", "waived"
@@ -198,6 +203,72 @@ def test_who_wants_no_overage_is_never_billed_any(stripe):
 
     assert reports(organization, SENT) == [100]
     assert reports(organization, WAIVED) == [50]
+
+
+def test_what_waited_too_long_goes_with_the_invoice_of_now(stripe):
+    organization = on_pro(stripe)
+    use(organization, INCLUDED + 60)
+    overage.take_stock(organization)
+    pass_days(stripe, organization, 36)  # an instant of then would be refused
+
+    report(organization)
+
+    sent = OverageReport.objects.get()
+    assert sent.event_at > sent.period_end
+    assert counted(organization) == 60
+
+
+def test_what_nobody_is_left_to_pay_is_written_off(stripe):
+    organization = on_pro(stripe)
+    use(organization, INCLUDED + 60)
+    overage.take_stock(organization)
+    subscription = Subscription.objects.get()
+    stripe_api.cancel_subscription(subscription.stripe_id, key="ended elsewhere")
+    stripe.deliver_all(organization)
+
+    report(organization)
+
+    assert OverageReport.objects.get().reason == OverageReport.Reason.ENDED
+
+
+def test_a_trial_is_billed_nothing(stripe):
+    organization = OrganizationFactory.create()
+    stripe.start_checkout(organization)  # a customer, and no subscription
+    trials.start(organization, owner_of(organization), "pro")
+
+    use(organization, INCLUDED + 60)
+    report(organization)
+
+    assert reports(organization) == []
+    assert usage.of(organization).reading(METER).extra is None
+
+
+def test_another_interval_bills_what_was_used_so_far_once(stripe):
+    organization = on_pro(stripe, days=3)
+    use(organization, INCLUDED + 5_000)
+
+    changes.change(organization, owner_of(organization), Wish(interval="year"))
+
+    invoice = organization.invoices.newest_first().first()
+    assert [line["amount"] for line in invoice.lines if line["quantity"] == 5_000] == [200]
+    pass_days(stripe, organization, 366)
+    renewal = organization.invoices.newest_first().first()
+    assert renewal.total == 6_000  # and not billed again with the year
+
+
+def test_reconcile_compares_what_was_reported(stripe, capsys):
+    organization = on_pro(stripe)
+    use(organization, INCLUDED + 60)
+    report(organization)
+    call_command("usage", "reconcile", "--organization", organization.slug)
+    agreed = capsys.readouterr().out
+    OverageReport.objects.update(period_start="2020-01-01T00:00:00Z")
+
+    with pytest.raises(SystemExit):
+        call_command("usage", "reconcile", "--organization", organization.slug)
+
+    assert "agree" in agreed
+    assert "reported overage" in capsys.readouterr().out
 
 
 def _derive(organization):
