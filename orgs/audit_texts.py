@@ -15,6 +15,7 @@ _TEXTS: dict[str, str | Promise] = {
     "organization.described": _("Settings changed"),
     "organization.slug_changed": _("Address changed"),
     "organization.closed": _("Organization closed"),
+    "account.deleted": _("Account deleted"),
     "member.invited": _("Invitation sent"),
     "member.joined": _("Joined"),
     "member.left": _("Left"),

@@ -52,6 +52,21 @@ class SlugForm(forms.Form):
     slug = forms.CharField(label=_("Address"), max_length=63, min_length=3)
 
 
+class DeleteAccountForm(forms.Form):
+    """Typing one's own e-mail address is the confirmation."""
+
+    confirmation = forms.CharField(label=_("Type your e-mail address to confirm"))
+
+    def __init__(self, *args: Any, email: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.email = email
+
+    def clean_confirmation(self) -> str:
+        if str(self.cleaned_data["confirmation"]).strip().lower() != self.email:
+            raise forms.ValidationError(_("This is not your e-mail address."))
+        return self.email
+
+
 class CloseForm(forms.Form):
     """Typing the address is the confirmation."""
 

@@ -112,11 +112,11 @@ def change_slug(organization: Organization, slug: str, *, actor: User) -> Organi
         raise slugs.taken(slug) from error
 
 
-def close(organization: Organization, *, actor: User) -> Organization:
+def close(organization: Organization, *, actor: User, with_account: bool = False) -> Organization:
     """Closed for ever: its pages answer 404, its rows stay for the books."""
     with transaction.atomic():
         current = lock(organization)
-        if current.kind == Organization.Kind.PERSONAL:
+        if current.kind == Organization.Kind.PERSONAL and not with_account:
             raise PersonalOrganization(_("A personal organization is closed with its account."))
         signals.organization_closing.send(Organization, organization=current, actor=actor)
         current.closed_at = timezone.now()

@@ -9,6 +9,7 @@ app_name = "orgs"
 urlpatterns = [
     path("organizations/new/", organizations.new, name="new"),
     path("profile/", organizations.profile, name="profile"),
+    path("profile/delete/", organizations.delete_account, name="delete-account"),
     path("invitations/<str:token>/", invitations.landing, name="invitation"),
     path("invitations/<str:token>/sign-up/", invitations.sign_up, name="invitation-sign-up"),
     path("invitations/<str:token>/accept/", invitations.accept, name="invitation-accept"),

@@ -1,16 +1,24 @@
 """General settings, switching, founding and closing."""
 
 from django.contrib import messages
+from django.contrib.auth import logout
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from orgs import organizations
+from orgs import account_deletion, organizations
 from orgs.capabilities import Capability
 from orgs.decorators import open_when_locked, person_required, requires
 from orgs.exceptions import DomainError
-from orgs.forms import CloseForm, DescriptionForm, ProfileForm, SlugForm, TeamForm
+from orgs.forms import (
+    CloseForm,
+    DeleteAccountForm,
+    DescriptionForm,
+    ProfileForm,
+    SlugForm,
+    TeamForm,
+)
 from orgs.models import Organization, User
 from orgs.organizations import Description
 from orgs.preferences import remember_language
@@ -111,8 +119,37 @@ def profile(request: PersonRequest) -> HttpResponse:
         remember_language(response, form.cleaned_data["language"])
         messages.success(request, _("Saved."))
         return response
-    status = 422 if form.is_bound else 200
-    return render(request, "orgs/profile.html", {"form": form}, status=status)
+    return _profile(request, form, status=422 if form.is_bound else 200)
+
+
+@require_POST
+@person_required
+def delete_account(request: PersonRequest) -> HttpResponse:
+    form = DeleteAccountForm(request.POST, email=request.user.email)
+    if not form.is_valid():
+        return _profile(request, _described_form(request.user), deleting=form, status=422)
+    with explained(request):
+        account_deletion.delete_account(request.user)
+        logout(request)
+        messages.success(request, _("Your account is deleted."))
+        return redirect("account_login")
+    return redirect("orgs:profile")
+
+
+def _profile(
+    request: PersonRequest,
+    form: ProfileForm,
+    *,
+    deleting: DeleteAccountForm | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    deleting = deleting or DeleteAccountForm(email=request.user.email)
+    context = {"form": form, "deleting": deleting}
+    return render(request, "orgs/profile.html", context, status=status)
+
+
+def _described_form(person: User) -> ProfileForm:
+    return ProfileForm(initial=_described(person))
 
 
 def _founded(request: PersonRequest, name: str) -> HttpResponse:

@@ -1,0 +1,37 @@
+"""A person leaves for good: memberships end, what names them goes, and the books stay."""
+
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from django.db import transaction
+from django.utils import timezone
+
+from orgs import audit, members, organizations
+from orgs.models import Organization, User
+
+
+@transaction.atomic
+def delete_account(person: User) -> None:
+    """Closes the personal organization with its subscription, and leaves every team.
+
+    Raises LastOwner while a team would be left without an owner. The audit trail and the invoices
+    keep what they say; usage names an opaque id alone.
+    """
+    for organization in Organization.objects.of_member(person).order_by("created_at"):
+        if organization.kind == Organization.Kind.PERSONAL:
+            organizations.close(organization, actor=person, with_account=True)
+        else:
+            members.leave(organization, user=person)
+    audit.record("account.deleted", organization=None, actor=person)
+    _forget(person)
+
+
+def _forget(person: User) -> None:
+    EmailAddress.objects.filter(user=person).delete()
+    Authenticator.objects.filter(user=person).delete()
+    person.api_tokens.filter(revoked_at=None).update(revoked_at=timezone.now())
+    person.email = f"{person.pk}@deleted.invalid"
+    person.name = ""
+    person.is_active = person.is_staff = person.is_superuser = False
+    person.current_organization = None
+    person.set_unusable_password()
+    person.save()
