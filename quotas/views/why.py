@@ -7,6 +7,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
@@ -68,6 +69,8 @@ def page(request: OrgRequest, slug: str) -> HttpResponse:
 @require_safe
 def staff_page(request: HttpRequest, organization: UUID) -> HttpResponse:
     """The same in the admin, for every organization, the closed ones too."""
+    if not request.user.has_perm("billing.view_effectiveplan"):
+        raise PermissionDenied
     found = get_object_or_404(Organization, pk=organization)
     context: dict[str, Any] = admin.site.each_context(request)
     context |= {"title": _("Why this plan?"), "subject": found}

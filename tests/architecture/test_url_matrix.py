@@ -375,6 +375,7 @@ ADMIN_SAMPLES = {
     "content_type_id": "1",
     "action_name": "sync",
     "model_name": "account",
+    "organization": "6f0c3c1e-0000-4000-8000-000000000001",
 }
 
 

@@ -191,8 +191,12 @@ def test_staff_see_it_in_the_admin_and_others_do_not(team, admin_client, setting
     assert f"/admin/why/{team.pk}/" in listed
     assert "Pro (Pilot)" in page.content.decode()
     client = Client()
-    client.force_login(owner_of(team))
+    owner = owner_of(team)
+    client.force_login(owner)
     assert client.get(f"/admin/why/{team.pk}/").status_code == 302
+    owner.is_staff = True
+    owner.save()
+    assert client.get(f"/admin/why/{team.pk}/").status_code == 403
 
 
 def test_a_test_clock_that_began_a_little_earlier_misleads_nobody(db):
