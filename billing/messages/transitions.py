@@ -92,10 +92,17 @@ def _longest_notice() -> timedelta:
 
 def _tell_of_access(organization: Organization, before: Verdict, after: EffectivePlan) -> None:
     was_locked, is_locked = (v.access == Access.READ_ONLY for v in (before, after))
-    if is_locked and after.owed_invoice:
-        _about_invoice(organization, "locked", after.owed_invoice)
-    elif was_locked and not is_locked and _was_told(f"mail.locked:{before.owed_invoice}"):
-        _about_invoice(organization, "unlocked", before.owed_invoice)
+    cause_before, cause = _cause_of_lock(before), _cause_of_lock(after)
+    if is_locked and cause:
+        disputed = cause != after.owed_invoice
+        _about_invoice(organization, "locked", cause, disputed=disputed)
+    elif was_locked and not is_locked and _was_told(f"mail.locked:{cause_before}"):
+        _about_invoice(organization, "unlocked", cause_before)
+
+
+def _cause_of_lock(verdict: Verdict) -> str:
+    """The unpaid invoice, else the one whose payment was taken back."""
+    return verdict.owed_invoice or verdict.disputed_invoice
 
 
 def _was_told(key: str) -> bool:
@@ -103,8 +110,11 @@ def _was_told(key: str) -> bool:
     return OutboxMessage.objects.filter(once_per=key).exists()
 
 
-def _about_invoice(organization: Organization, kind: str, invoice: str) -> None:
-    mails.announce(organization, kind, once_per=invoice, payload={"invoice": invoice})
+def _about_invoice(
+    organization: Organization, kind: str, invoice: str, *, disputed: bool = False
+) -> None:
+    payload = {"invoice": invoice} | ({"disputed": True} if disputed else {})
+    mails.announce(organization, kind, once_per=invoice, payload=payload)
 
 
 def _is_last_call(row: EffectivePlan, now: datetime) -> bool:

@@ -65,7 +65,15 @@ class Verdict(models.Model):
     @property
     def owed_invoice(self) -> str:
         """Stripe's id of the invoice that grace or lock rests on; empty where nothing is owed."""
-        steps = (step for step in self.trace if step["subject"] == "dunning")
+        return self._invoice_of("dunning")
+
+    @property
+    def disputed_invoice(self) -> str:
+        """Stripe's id of the invoice whose payment a bank took back for good; empty without one."""
+        return self._invoice_of("dispute")
+
+    def _invoice_of(self, subject: str) -> str:
+        steps = (step for step in self.trace if step["subject"] == subject)
         return next((str(step["detail"].get("invoice") or "") for step in steps), "")
 
 

@@ -16,7 +16,8 @@ pytestmark = pytest.mark.django_db
 
 LISTS = [
     "inboxevent", "outboxmessage", "billingaccount", "effectiveplan", "effectiveplanchange",
-    "subscription", "invoice", "checkoutintent", "grant",
+    "subscription", "invoice", "checkoutintent", "grant", "driftfinding", "reconcilerun", "ending",
+    "refund",
 ]  # fmt: skip
 
 

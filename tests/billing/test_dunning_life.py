@@ -326,6 +326,10 @@ def test_an_open_dispute_only_flags_and_a_lost_one_follows_the_catalogue(
     assert under_each_policy(organization, settings, catalog_file, LOST) == LOST
     _settled_by_staff(settings, invoice)
     assert verdict(organization) == ("pro", "stripe", "full")
+    told = OutboxMessage.objects.filter(
+        organization=organization, payload__invoice=invoice.stripe_id
+    )
+    assert {"mail.locked", "mail.unlocked"} <= set(told.values_list("kind", flat=True))
     assert AuditEntry.objects.filter(action="billing.dispute_settled").count() == 1
 
 
