@@ -22,11 +22,10 @@ from urllib.parse import urlencode
 from celery import signals
 from celery.contrib.testing.worker import start_worker
 from django.conf import settings
-from django.core.management import call_command
 from django.core.servers.basehttp import WSGIRequestHandler, WSGIServer
 from django.core.wsgi import get_wsgi_application
 from django.db import connection, connections
-from django.test import Client, override_settings
+from django.test import Client, TransactionTestCase, override_settings
 from django.utils import timezone
 from psycopg.sql import SQL, Identifier
 from redis import Redis
@@ -271,7 +270,7 @@ def running(
     finally:
         lane.stop_all()
         refresh.stop()
-        call_command("flush", verbosity=0, interactive=False)
+        TransactionTestCase()._fixture_teardown()  # type: ignore[attr-defined]  # tests/conftest.py
 
 
 class _Quiet(WSGIRequestHandler):
