@@ -54,7 +54,7 @@ def worker(**changes: str) -> Iterator[subprocess.Popen[bytes]]:
     """A Celery worker of two processes, as the demo starts it."""
     quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat")
     celery = (sys.executable, "-m", "celery", "--app", "config.celery:app", "--quiet")
-    with running(*celery, "worker", "--concurrency", "2", *quiet, **changes) as process:
+    with running(*celery, "worker", "--concurrency", "2", *quiet, cwd=ROOT, **changes) as process:
         yield process
 
 
@@ -64,7 +64,7 @@ def web(port: int, **changes: str) -> Iterator[str]:
     address = f"http://127.0.0.1:{port}"
     server = (str(BIN / "granian"), "--interface", "rsgi", "--host", "127.0.0.1", "--no-ws")
     size = ("--port", str(port), "--workers", "1")
-    with running(*server, *size, "config.rsgi:application", **changes):
+    with running(*server, *size, "config.rsgi:application", cwd=ROOT, **changes):
         wait_until(lambda: answers(f"{address}/healthz"), seconds=60)
         yield address
 

@@ -15,6 +15,7 @@ import stripe
 from billing.models import InboxEvent
 from tests import processes
 from tests.stripe_simulator import compare
+from tests.stripe_simulator.contract.annotations import API_VERSION
 
 KEY = os.environ.get("LEDGERLINE_STRIPE_TEST_KEY", "")
 CLI = shutil.which("stripe") or ""
@@ -32,7 +33,6 @@ with_the_command_line = pytest.mark.skipif(not CLI, reason="Stripe's command lin
 @with_the_command_line
 def test_what_stripe_sends_is_verified_and_stored_once(request):
     """`stripe listen` forwards what `stripe trigger` causes; its secret is its own."""
-    asked = {"STRIPE_API_KEY": KEY}
     told = [CLI, "listen", "--print-secret", "--api-key", KEY]
     secret = subprocess.run(told, capture_output=True, text=True, check=True).stdout.strip()
     with pytest.MonkeyPatch.context() as patch:
@@ -40,9 +40,11 @@ def test_what_stripe_sends_is_verified_and_stored_once(request):
         installation = request.getfixturevalue("installation")
     address = f"{installation.address}/webhooks/stripe"
 
-    with processes.running(CLI, "listen", "--forward-to", address, **asked):
+    with processes.running(CLI, "listen", "--forward-to", address, STRIPE_API_KEY=KEY):
         for kind in SENT:
-            subprocess.run([CLI, "trigger", kind], env=processes.environment(**asked), check=True)
+            subprocess.run(
+                [CLI, "trigger", kind], env=processes.environment(STRIPE_API_KEY=KEY), check=True
+            )
         processes.wait_until(_all_came, seconds=SECONDS)
 
     rows = list(InboxEvent.objects.values_list("event_id", flat=True))
@@ -56,6 +58,6 @@ def _all_came():
 @with_an_account
 def test_the_simulator_answers_as_stripe_does():
     """`python -m tests.stripe_simulator.compare` prints the same differences."""
-    account = stripe.StripeClient(KEY, stripe_version=compare.API_VERSION)
+    account = stripe.StripeClient(KEY, stripe_version=API_VERSION)
 
     assert list(compare.against(account)) == []

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from billing.entitlement.resolution import (
     Facts,
@@ -22,6 +22,7 @@ GIVEN = (Source.SITE_OWNER, Source.CONTRACT, Source.MANUAL, Source.PILOT, Source
 
 Move = tuple[str, int]
 Thing = SubscriptionFact | InvoiceFact
+T = TypeVar("T", SubscriptionFact, InvoiceFact)
 
 
 @dataclass
@@ -39,19 +40,18 @@ class World:
         return MOVES[name](self, number)
 
     def subscription(self, number: int) -> SubscriptionFact | None:
-        return _pick(
-            [one for one in self.things.values() if isinstance(one, SubscriptionFact)], number
-        )
+        return _pick(self.things.values(), SubscriptionFact, number)
 
     def invoice(self, number: int) -> InvoiceFact | None:
-        return _pick([one for one in self.things.values() if isinstance(one, InvoiceFact)], number)
+        return _pick(self.things.values(), InvoiceFact, number)
 
     def put(self, *things: Thing) -> list[str]:
         self.things |= {one.stripe_id: one for one in things}
         return [one.stripe_id for one in things]
 
 
-def _pick(found: list[Any], number: int) -> Any:
+def _pick(things: Iterable[Thing], kind: type[T], number: int) -> T | None:
+    found = [one for one in things if isinstance(one, kind)]
     return found[number % len(found)] if found else None
 
 
