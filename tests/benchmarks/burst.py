@@ -82,7 +82,7 @@ def _measure(asked: argparse.Namespace, simulator: Any) -> Figures:
     organizations = bursting.subscribers(asked.customers)
     events = bursting.events_of(simulator, organizations, asked.each)
     folder = installation.var() / "burst"
-    web = installation.Web("config.wsgi:application", threads=16, log=folder / "web.log")
+    web = installation.Web("config.rsgi:application", threads=16, log=folder / "web.log")
     worker = bursting.Worker(os.environ, folder)
     web.start()
     try:
