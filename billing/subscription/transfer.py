@@ -22,8 +22,10 @@ from orgs.models import Organization, User
 
 logger = structlog.get_logger(__name__)
 
-# Shorter than people wait for a form; a worker holds a customer for a few calls to Stripe.
-_PATIENCE_SECONDS: Final = 8
+# In seconds. Shorter than people wait for a form; a worker holds a customer for a few calls.
+_PATIENCE = 8
+# A customer that is being made just now has nothing on it that could not stay where it is.
+_A_MOMENT = 2
 _MOVING: Final = ("stripe_customer_id", "livemode", "currency", "test_clock_id", "synced_at")
 
 
@@ -33,11 +35,15 @@ def to_founded(target: Organization, founder: User) -> CustomerTransfer | None:
     source = organizations.personal_of(founder)
     if source is None:
         return None
-    _wait(locks.wait_at_most(f"customer-of:{source.pk}", seconds=_PATIENCE_SECONDS))
     customer_id = _customer_of(source)
+    if customer_id is None and locks.wait_at_most(f"customer-of:{source.pk}", seconds=_A_MOMENT):
+        customer_id = _customer_of(source)  # it was being made
     if customer_id is None:
         return None
-    _wait(locks.wait_for_customer(customer_id, seconds=_PATIENCE_SECONDS))
+    if not locks.wait_for_customer(customer_id, seconds=_PATIENCE):
+        raise CustomerBusy(
+            _("Your billing is being brought up to date right now. Try again in a moment.")
+        )
     _hand_over(store.lock_account(source), store.lock_account(target))
     for rows in (
         source.subscriptions.filter(customer_id=customer_id),
@@ -80,13 +86,6 @@ def tell_stripe(transfer: CustomerTransfer) -> None:
         logger.warning("billing.transfer_of_missing_object", transfer=transfer.pk)
     transfer.told_at = timezone.now()
     transfer.save(update_fields=["told_at"])
-
-
-def _wait(came: bool) -> None:  # noqa: FBT001  an answer, not a switch
-    if not came:
-        raise CustomerBusy(
-            _("Your billing is being brought up to date right now. Try again in a moment.")
-        )
 
 
 def _customer_of(organization: Organization) -> str | None:
