@@ -46,7 +46,7 @@ class Doubt(StrEnum):
     TAKEN = "taken"
     CONTESTED = "contested"
     OTHER_MODE = "other_mode"
-    CLOSED = "closed"
+    PAYS_ALREADY = "pays_already"
     BY_DOMAIN = "by_domain"
     REPLACES = "replaces"
     UNKNOWN_PRICE = "unknown_price"
@@ -60,7 +60,7 @@ SENTENCES: Final[Mapping[Doubt, str]] = {
     Doubt.TAKEN: "another organization has this customer",
     Doubt.CONTESTED: "another customer fits the same organization",
     Doubt.OTHER_MODE: "the customer is of the other mode",
-    Doubt.CLOSED: "the organization is closed, or pays by another customer",
+    Doubt.PAYS_ALREADY: "the organization pays by another customer already",
     Doubt.BY_DOMAIN: "only the domain of the address fits",
     Doubt.REPLACES: "the organization's own customer, which never bought, would be replaced",
     Doubt.UNKNOWN_PRICE: "a subscription pays a price that no plan of the catalogue sells",
@@ -69,7 +69,14 @@ SENTENCES: Final[Mapping[Doubt, str]] = {
 }
 # No word of a person's makes these right.
 FINAL: Final = frozenset(
-    {Doubt.NOBODY, Doubt.SEVERAL, Doubt.TAKEN, Doubt.CONTESTED, Doubt.OTHER_MODE, Doubt.CLOSED}
+    {
+        Doubt.NOBODY,
+        Doubt.SEVERAL,
+        Doubt.TAKEN,
+        Doubt.CONTESTED,
+        Doubt.OTHER_MODE,
+        Doubt.PAYS_ALREADY,
+    }
 )
 ACCEPTABLE: Final = tuple(doubt.value for doubt in Doubt if doubt not in FINAL)
 
@@ -303,7 +310,7 @@ def _doubt_account(match: Match, organization: Organization, known: _Known) -> N
         match.done = told and account is not None and account.synced_at is not None
         match.doubts = [doubt for doubt in match.doubts if doubt is not Doubt.BY_DOMAIN]
     elif organization.pk in known.paying:
-        match.doubts.append(Doubt.CLOSED)
+        match.doubts.append(Doubt.PAYS_ALREADY)
     elif account is not None:
         match.doubts.append(Doubt.REPLACES)
 

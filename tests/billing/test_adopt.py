@@ -102,7 +102,7 @@ def test_every_doubt_is_named(account, settings):
     expected = {
         customer(email="it@twice.example", price=pro()): {"several"},
         customer(email="boss@delta.example", price=own_price()): {"replaces", "unknown_price"},
-        customer(email="boss@elm.example", price=pro()): {"closed"},
+        customer(email="boss@elm.example", price=pro()): {"pays_already"},
         customer(email="ceo@twice.example"): {"no_subscription"},
         customer(email="cfo@twice.example", price=pro(), times=2): {"many_subscriptions"},
     }
