@@ -2,7 +2,18 @@
 
 from django.urls import path
 
-from billing.views import cancel, change, checkout, details, extras, invoices, packs, page, portal, pricing
+from billing.views import (
+    cancel,
+    change,
+    checkout,
+    details,
+    extras,
+    invoices,
+    packs,
+    page,
+    portal,
+    pricing,
+)
 
 app_name = "billing"
 

@@ -20,7 +20,6 @@ class BillingAccountQuerySet(models.QuerySet["BillingAccount"]):
             organization__customers_given=None,
         )
 
-
     def of_closed(self) -> Self:
         """Customers at Stripe of organizations that are closed."""
         return (

@@ -74,7 +74,8 @@ def start(organization: Organization, person: User, order: Order) -> CheckoutInt
     """An open Checkout session for this order: the same one for the same wish (B1, B2).
 
     Raises UnknownPlan, ContractOnly, Unprocessable (seats), PlanNotForYou, AlreadySubscribed,
-    CurrencyFixed, OrderReplaced, NotConfigured, StripeUnavailable; after the last a retry finds the same session.
+    CurrencyFixed, OrderReplaced, NotConfigured, StripeUnavailable; after the last a retry finds
+    the same session.
     """
     opening.check()
     price, seats = quote(order)

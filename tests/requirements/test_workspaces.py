@@ -45,7 +45,7 @@ LINK = "https://docs.example.com/qa"
 
 
 @pytest.fixture
-def workspace(product) -> Organization:
+def workspace(product):
     return product.team(name="Fig", owner=product.person("Olga"))
 
 
