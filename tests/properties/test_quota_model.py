@@ -120,12 +120,21 @@ class QuotaModel(RuleBasedStateMachine):
 
     @rule(meter=meters, member=members, key=st.integers(9, 40), beyond=st.booleans())
     def consume_up_to_the_edge(self, meter, member, key, beyond):
+        amount = self._edge(meter, member, beyond)
+        if amount > 0:
+            self._use(Verb.CONSUME, [(meter, member, amount)], key)
+
+    @rule(meter=meters, member=members, beyond=st.booleans())
+    def check_at_the_edge(self, meter, member, beyond):
+        amount = self._edge(meter, member, beyond)
+        if amount > 0:
+            self._check(meter, member, amount)
+
+    def _edge(self, meter, member, beyond):
         """The largest amount that is admitted, or the smallest that is not."""
         sizes = range(1, 80)
         first = next((n for n in sizes if self.model.refusal(meter, member, n)), 0)
-        amount = first if beyond else first - 1
-        if amount > 0:
-            self._use(Verb.CONSUME, [(meter, member, amount)], key)
+        return first if beyond else first - 1
 
     def _use(self, verb, lines, key, at=None):
         expected = self.model.use(key, verb, lines, at)
@@ -146,6 +155,15 @@ class QuotaModel(RuleBasedStateMachine):
 
     @rule(key=keys)
     def release(self, key):
+        self._release(key)
+
+    @rule(key=keys)
+    def release_when_the_plan_has_lost_its_limit(self, key):
+        plain = {"enforcement": "enforce", "refusal": ""}
+        self._set(QUERIES, amount=None, hard=False, cap=None, **plain)
+        self._release(key)
+
+    def _release(self, key):
         errors = {
             "gone": KeyGone,
             "not_consumed": NothingToRelease,
@@ -246,6 +264,9 @@ class QuotaModel(RuleBasedStateMachine):
 
     @rule(meter=meters, member=members, amount=amounts)
     def check(self, meter, member, amount):
+        self._check(meter, member, amount)
+
+    def _check(self, meter, member, amount):
         answer = enforcement.check(self.organization, meter, amount, member=member)
         reason = self.model.refusal(meter, member, amount)
         place = self.model.place(meter, member)

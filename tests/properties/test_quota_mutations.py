@@ -92,6 +92,14 @@ MUTANTS = {
     "a release keeps its overage": (
         "settle_usage", "least(bal.overage - past.billable,", "least(bal.overage,",
     ),
+    "a plan without limits forgives what was billed": (
+        "settle_usage", "CASE WHEN shortage IS NULL THEN bal.overage",
+        "CASE WHEN shortage IS NULL THEN 0",
+    ),
+    "more is released by key than is used": (
+        "settle_usage", "WHERE coalesce(balance.used, 0) < spent.total",
+        "WHERE coalesce(balance.used, 0) + 1 < spent.total",
+    ),
     "an older observation wins": (
         "settle_usage", "ELSIF p_observed < bal.observed_at THEN", "ELSIF false THEN",
     ),
