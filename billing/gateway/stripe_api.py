@@ -442,7 +442,7 @@ def portal_configuration(features: Json, *, digest: str) -> str:
     with translated("billing_portal.configurations"):
         configurations = client().v1.billing_portal.configurations
         for found in configurations.list({"active": True, "limit": 100}).auto_paging_iter():
-            if (found.metadata or {}).get("ledgerline") == digest:
+            if (_json(found).get("metadata") or {}).get("ledgerline") == digest:
                 return found.id
         params: Any = {"features": features, "metadata": {"ledgerline": digest}}
         return configurations.create(params).id
