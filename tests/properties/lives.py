@@ -5,6 +5,7 @@ looked like after each step is kept, so that the same life can be told again in 
 """
 
 import random
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -51,6 +52,7 @@ Json = dict[str, Any]
 Step = tuple[str, Any]
 
 HOUR, DAY = 3600, 86_400
+PATIENCE_SECONDS = 60
 CODE: Final = "LIFE20"
 # Whoever is refused goes on living.
 _REFUSALS: Final = (DomainError, sdk.StripeError, Refused)
@@ -453,6 +455,7 @@ class Telling:
     cloned: float = 0.15
     lost: float = 0.0
     late_answers: float = 0.1
+    late_seconds: float = 0.05
     retried: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def schedule(self, stages: list[Stage]) -> list[list[Json]]:
@@ -468,6 +471,16 @@ class Telling:
         for events in arriving:
             chance.shuffle(events)
         return arriving
+
+    def grouped(self, stages: int) -> list[range]:
+        """Up to three stages at once, so that workers of different stages meet."""
+        chance = random.Random(self.seed)  # noqa: S311 (a repeatable choice is wanted)
+        found, start = [], 0
+        while start < stages:
+            stop = min(start + chance.randint(1, 3), stages)
+            found.append(range(start, stop))
+            start = stop
+        return found
 
     def _copies(self, event: Json, chance: random.Random) -> list[Json]:
         if chance.random() < self.lost:
@@ -485,16 +498,12 @@ def tell(life: Life, how: Telling) -> Ending:
     simulator = life.stripe.simulator
     _begin_again(life)
     witness = Witness(life.organization)
-    if how.late_answers:
-        slow = {"times": 10**6, "seconds": 0.05, "share": how.late_answers}
-        simulator.fault("GET /v1/*", "late_answer", **slow)
+    simulator.fault(
+        *("GET /v1/*", "late_answer", 10**6), seconds=how.late_seconds, share=how.late_answers
+    )
     arriving = how.schedule(life.stages)
-    for number, events in enumerate(arriving):
-        following = life.stages[min(number + 1, len(life.stages) - 1)].photograph
-        acts: list[Callable[[], object]] = [partial(_receive, event) for event in events]
-        moves = random.Random(how.seed + number).randrange(len(acts) + 1)  # noqa: S311
-        acts.insert(moves, partial(simulator.restore, following))
-        in_parallel(how.workers, acts)
+    for together in how.grouped(len(life.stages)):
+        in_parallel(how.workers, _acts(life, arriving, together, how))
         drain_all()
         how.retried.update(InboxEvent.objects.waiting().values_list("type", "note"))
         witness.let_time_pass()
@@ -518,12 +527,39 @@ def _unsettled() -> list[tuple[str, str, str]]:
     return list(rows.values_list("type", "customer_id", "note"))
 
 
-def _receive(event: Json) -> None:
+def _acts(
+    life: Life, arriving: list[list[Json]], together: range, how: Telling
+) -> list[Callable[[], object]]:
+    """What the workers do in turn: events of a stage, and somewhere among them Stripe goes on.
+
+    Nobody hears of a stage before Stripe has reached it; who still works on the one before it
+    may find that Stripe has gone on.
+    """
+    chance = random.Random(how.seed + together.start)  # noqa: S311 (a repeatable order is wanted)
+    reached = {number: threading.Event() for number in (*together, together.stop)}
+    reached[together.start].set()
+    acts: list[Callable[[], object]] = []
+    for number in together:
+        events = [partial(_receive, event, reached[number]) for event in arriving[number]]
+        follows = life.stages[min(number + 1, len(life.stages) - 1)].photograph
+        goes_on = partial(_go_on, life, follows, reached[number + 1])
+        events.insert(chance.randrange(len(events) + 1), goes_on)
+        acts += events
+    return acts
+
+
+def _receive(event: Json, reached: threading.Event) -> None:
     """A sender and, at once, a worker."""
+    assert reached.wait(PATIENCE_SECONDS)
     assert post(Client(), event).status_code == 200
     subject = event["data"]["object"]
     customer = subject["id"] if subject["object"] == "customer" else subject.get("customer")
     processing.drain(customer or "")
+
+
+def _go_on(life: Life, photograph: int, reached: threading.Event) -> None:
+    life.stripe.simulator.restore(photograph)
+    reached.set()
 
 
 def _begin_again(life: Life) -> None:
