@@ -7,7 +7,7 @@ organization, a person or anything else whose number grows.
 import os
 import secrets
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.conf import settings
@@ -20,7 +20,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from billing.insight import pulse
+from billing.insight import drift, pulse
 from billing.models import InboxEvent, OutboxMessage
 from quotas.engine import counters
 from quotas.models import NoticeDelivery
@@ -62,6 +62,7 @@ class _State(CollectorRegistry):
         now = timezone.now()
         for queue in _QUEUES:
             yield from _queue(queue, now)
+        yield from _drift(now)
         yield _seconds("beat_silence", pulse.last_beat(), now)
         yield _gauge("rollup_staleness_seconds", rollups.staleness_seconds())
         yield _gauge("redis_up", int(counters.is_alive()))
@@ -98,6 +99,18 @@ def _queue(queue: _Queue, now: datetime) -> Iterator[Metric]:
     yield _seconds(f"{queue.name}_age", found.get(_WAITING, (0, None))[1], now)
 
 
+def _drift(now: datetime) -> Iterator[Metric]:
+    """Of the last day; what waits for a person is counted for a month."""
+    kinds = GaugeMetricFamily(
+        "ledgerline_drift_findings", "What differed from Stripe, in 24 hours.", labels=["kind"]
+    )
+    for kind, number in drift.by_kind(since=now - timedelta(days=1)).items():
+        kinds.add_metric([kind], number)
+    yield kinds
+    yield _gauge("drift_unrepaired", drift.waiting_for_a_person(since=now - timedelta(days=30)))
+    yield _seconds("reconcile_age", drift.last_reconcile(), now)
+
+
 def _seconds(name: str, since: datetime | None, now: datetime) -> Metric:
     """How long ago; 0 where nothing waits."""
     seconds = 0.0 if since is None else max((now - since).total_seconds(), 0.0)
@@ -114,6 +127,8 @@ _HELP = {
     "inbox_age_seconds": "Age of the oldest event of Stripe that waits.",
     "outbox_age_seconds": "Age of the oldest letter that waits.",
     "notices_age_seconds": "Age of the oldest notice to a satellite that waits.",
+    "drift_unrepaired": "Differences from Stripe of a month that wait for a person.",
+    "reconcile_age_seconds": "Since the reconcile last came to its end; 0 before the first.",
     "beat_silence_seconds": "Since beat last came round.",
     "rollup_staleness_seconds": "Since the charts were last brought up to date.",
     "redis_up": "1 where readings can be cached.",

@@ -1,12 +1,14 @@
 """Writes down what differed from Stripe, and shouts: each difference was once a lost message."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import structlog
+from django.db.models import Count
 
-from billing.models import DriftFinding, InboxEvent
+from billing.models import DriftFinding, InboxEvent, ReconcileRun
 from orgs.models import Organization
 
 logger = structlog.get_logger(__name__)
@@ -77,3 +79,23 @@ def _organization(named: Any) -> Organization | None:
     except ValueError:
         return None
     return Organization.objects.filter(pk=pk).first()
+
+
+# --- For the metrics ----------------------------------------------------------------------------
+
+
+def by_kind(*, since: datetime) -> dict[str, int]:
+    """How many of each kind were found; every kind is named, so that a series never vanishes."""
+    counted = DriftFinding.objects.filter(found_at__gte=since).values_list("kind")
+    found = dict(counted.annotate(number=Count("pk")))
+    return {str(kind): found.get(kind, 0) for kind in Kind.values}
+
+
+def waiting_for_a_person(*, since: datetime) -> int:
+    return DriftFinding.objects.filter(repaired=False, found_at__gte=since).count()
+
+
+def last_reconcile() -> datetime | None:
+    """When a pass last came to its end."""
+    finished = ReconcileRun.objects.exclude(finished_at=None).order_by("-started_at")
+    return finished.values_list("finished_at", flat=True).first()

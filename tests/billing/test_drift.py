@@ -164,6 +164,20 @@ def test_a_second_customer_of_an_organization_is_shown_to_staff_and_left_alone(s
     assert not finding.repaired
 
 
+def test_drift_is_measured(stripe, settings):
+    settings.METRICS_TOKEN = "secret"
+    organization = on_pro(stripe)
+    stripe_api.cancel_subscription(organization.subscriptions.get().stripe_id, key="test")
+    reconcile.run()
+
+    scraped = Client().get("/metrics", headers={"authorization": "Bearer secret"})
+
+    lines = scraped.content.decode().splitlines()
+    assert 'ledgerline_drift_findings{kind="stale"} 1.0' in lines
+    assert 'ledgerline_drift_findings{kind="duplicate"} 0.0' in lines
+    assert "ledgerline_drift_unrepaired 0.0" in lines
+
+
 # --- Sync now ---------------------------------------------------------------------------------
 
 

@@ -30,6 +30,8 @@ HANDLED: Final[Mapping[str, str]] = MappingProxyType(
         "customer.subscription.updated": SYNC_SUBSCRIPTION,
         "customer.subscription.deleted": SYNC_SUBSCRIPTION,
         "customer.subscription.paused": SYNC_SUBSCRIPTION,
+        "customer.subscription.pending_update_applied": SYNC_SUBSCRIPTION,
+        "customer.subscription.pending_update_expired": SYNC_SUBSCRIPTION,
         "customer.subscription.resumed": SYNC_SUBSCRIPTION,
         "customer.subscription.trial_will_end": SYNC_SUBSCRIPTION,
         "subscription_schedule.canceled": SYNC_SCHEDULE,
