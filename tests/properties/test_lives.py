@@ -178,7 +178,7 @@ def test_a_seeded_bug_makes_lives_diverge(open_shop, monkeypatch, report, bug):
     assert divergences(honest, tell(life, Telling(seed=0, **HARD))) == []
     bug(monkeypatch)
 
-    noticed = tellings_until_a_divergence(shop, at_most=25)
+    noticed = tellings_until_a_divergence(shop, at_most=60)
 
     report(f"{bug.__name__}: noticed by telling number {noticed}")
     assert noticed is not None
