@@ -181,6 +181,8 @@ class Resolution:
 
 @dataclass(frozen=True, kw_only=True)
 class _Candidate:
+    # What the trace calls it.
+    subject: str
     rank: int
     # Ties are broken by age and id, so that every order of facts gives one answer.
     tie: tuple[float, str]
@@ -196,8 +198,10 @@ def resolve(facts: Facts, policy: Policy, now: datetime) -> Resolution:
         *_from_licence(facts, now, trace),
         _default(facts, policy, trace),
     ]
-    winner = min(candidates, key=lambda found: (found.rank, found.tie)).verdict
-    trace.append(Step(subject="winner", outcome=winner.source, detail={"plan": winner.plan.key}))
+    best = min(candidates, key=lambda found: (found.rank, found.tie))
+    winner = best.verdict
+    named: dict[str, str | int | None] = {"plan": winner.plan.key, "subject": best.subject}
+    trace.append(Step(subject="winner", outcome=winner.source, detail=named))
     verdict = _with_dunning(winner, facts, policy, now, trace)
     verdict = _with_disputes(verdict, facts, policy, trace)
     verdict = _within_licence(verdict, facts, policy, now, trace)
@@ -221,6 +225,7 @@ def _from_grants(facts: Facts, now: datetime, trace: list[Step]) -> Iterator[_Ca
             continue
         trace.append(Step(subject=subject, outcome="applies", detail={"plan": grant.plan.key}))
         yield _Candidate(
+            subject=subject,
             rank=_GRANT_RANK[grant.source],
             tie=(-grant.starts_at.timestamp(), str(grant.id)),
             verdict=Resolution(
@@ -257,6 +262,7 @@ def _from_subscriptions(
             continue
         trace.append(_subscription_step(found, f"grants_{grants}"))
         yield _Candidate(
+            subject=f"stripe:{found.stripe_id}",
             rank=_STRIPE_RANK,
             tie=(found.created_at.timestamp(), found.stripe_id),
             verdict=_subscribed(found, found.plan, Access(grants)),
@@ -353,6 +359,7 @@ def _from_licence(facts: Facts, now: datetime, trace: list[Step]) -> Iterator[_C
         return
     trace.append(Step(subject="licence", outcome="applies", detail=detail))
     yield _Candidate(
+        subject="licence",
         rank=_LICENCE_RANK,
         tie=(0.0, ""),
         verdict=Resolution(
@@ -387,6 +394,7 @@ def _default(facts: Facts, policy: Policy, trace: list[Step]) -> _Candidate:
     source = Source.BETA if beta else Source.DEFAULT
     trace.append(Step(subject=source, outcome="applies", detail={"plan": policy.default_plan.key}))
     return _Candidate(
+        subject=str(source),
         rank=_DEFAULT_RANK,
         tie=(0.0, ""),
         verdict=Resolution(

@@ -74,7 +74,8 @@ def until(verdict: Verdict) -> str:
 def lines(verdict: Verdict) -> list[Line]:
     """In the order in which they were looked at; the summary of the winner is the headline."""
     found = []
-    for step in verdict.trace:
+    decider = _decider(verdict)
+    for place, step in enumerate(verdict.trace):
         kind, _colon, subject = str(step["subject"]).partition(":")
         if kind != "winner":
             found.append(
@@ -82,7 +83,7 @@ def lines(verdict: Verdict) -> list[Line]:
                     what=str(_NOUNS.get(kind, kind)),
                     subject=subject,
                     sentence=_sentence(kind, step["outcome"], step.get("detail") or {}),
-                    wins=_wins(verdict, kind, subject, step["outcome"]),
+                    wins=place == decider,
                 )
             )
     return found
@@ -107,22 +108,30 @@ def body(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _wins(verdict: Verdict, kind: str, subject: str, outcome: str) -> bool:
-    if kind != verdict.source:
-        return False
-    if kind == Source.STRIPE:
-        return subject == verdict.subscription_id
-    first = next(
-        (step["subject"] for step in verdict.trace if _applies(step, kind)),
-        None,
-    )
-    return outcome in {"applies", "capped"} and first == (f"{kind}:{subject}" if subject else kind)
+def _decider(verdict: Verdict) -> int | None:
+    """The place of the step that settled the plan: a source, a debt, a dispute, the licence."""
+    decides: int | None = None
+    for place, step in enumerate(verdict.trace):
+        subject, outcome = step["subject"], step["outcome"]
+        if subject == "winner":
+            decides = _winner(verdict, outcome, (step.get("detail") or {}).get("subject"))
+        elif (subject, outcome) == ("licence", "capped") or (
+            outcome == "downgrade" and verdict.reason.endswith("_downgrade")
+        ):
+            decides = place
+    return decides
 
 
-def _applies(step: Mapping[str, Any], kind: str) -> bool:
-    return step["outcome"] in {"applies", "capped"} and (
-        str(step["subject"]).partition(":")[0] == kind
+def _winner(verdict: Verdict, source: str, subject: object) -> int | None:
+    """Traces that are older than the winner's name in them tell only its source."""
+    found = (
+        place
+        for place, step in enumerate(verdict.trace)
+        if step["outcome"] == "applies" or str(step["outcome"]).startswith("grants_")
+        if step["subject"] == subject
+        or (subject is None and str(step["subject"]).partition(":")[0] == source)
     )
+    return next(found, None)
 
 
 def _sentence(kind: str, outcome: str, detail: Mapping[str, Any]) -> str:
@@ -134,7 +143,7 @@ def _sentence(kind: str, outcome: str, detail: Mapping[str, Any]) -> str:
         return _gives(outcome, detail)
     if outcome.startswith("status_"):
         return _("Its status is %(status)s, which gives nothing.") % {
-            "status": outcome.removeprefix("status_")
+            "status": outcome.removeprefix("status_").replace("_", " ")
         }
     return str(_WORDS.get(outcome, outcome.replace("_", " ")))
 
@@ -150,7 +159,7 @@ def _gives(outcome: str, detail: Mapping[str, Any]) -> str:
         return _("It brings %(plan)s down to %(most)s.") % (plan | most)
     access = Access(outcome.removeprefix("grants_")).label
     return _("It gives %(plan)s. Access: %(access)s. Status: %(status)s.") % (
-        plan | {"access": access, "status": detail.get("status")}
+        plan | {"access": access, "status": str(detail.get("status")).replace("_", " ")}
     )
 
 

@@ -1,7 +1,7 @@
 """Why at time t: for random histories the answer equals the decision that was recorded at t."""
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,6 +24,7 @@ from billing.entitlement.resolution import (
     resolve,
 )
 from billing.models import Access, BillingAccount, EffectivePlanChange, Grant, Source
+from billing.presentation import why as why_in_words
 from tests.factories.orgs import OrganizationFactory
 
 START = datetime(2026, 5, 1, tzinfo=UTC)
@@ -177,6 +178,25 @@ def test_facts_and_policy_come_back_from_the_history_as_they_were(facts, policy)
 
     assert history.facts_of(change) == facts
     assert resolve(facts, policy, START + 99 * HOUR) == history.again(change, START + 99 * HOUR)
+
+
+@given(all_facts, policies, hours)
+@settings(max_examples=150, deadline=None)
+def test_every_step_is_a_sentence_and_one_of_them_decides(facts, policy, at):
+    verdict = resolve(facts, policy, at)
+    trace = [asdict(step) for step in verdict.trace]
+    row = EffectivePlanChange(trace=trace, source=verdict.source, reason=verdict.reason)
+
+    told = why_in_words.lines(row)
+
+    assert all(line.sentence and "_" not in line.sentence for line in told), told
+    (decides,) = (line for line in told if line.wins)
+    if verdict.reason == "payment_failed_downgrade":
+        assert decides.what == "Open invoice"
+    elif verdict.reason.startswith("licence"):
+        assert decides.what == "Licence"
+    else:
+        assert decides.what == str(verdict.source.label)
 
 
 # --- Through the database ---------------------------------------------------------------------
