@@ -200,10 +200,12 @@ def _copy_refunds(account: BillingAccount, charges: list[Json]) -> None:
 def _copy_disputes(account: BillingAccount, *, changed_since: datetime | None) -> None:
     """A dispute comes weeks after its charge, which does not change with it."""
     paid = account.organization.invoices.exclude(payment_intent_id="")
-    by_intent = {invoice.payment_intent_id: invoice for invoice in paid}
-    statuses = mirror.dispute_statuses(by_intent, changed_since=changed_since)
-    for intent, status in statuses.items():
-        invoice = by_intent[intent]
+    intents = list(paid.values_list("payment_intent_id", flat=True))
+    statuses = mirror.dispute_statuses(intents, changed_since=changed_since) if intents else {}
+    if not statuses:
+        return
+    for invoice in paid.filter(payment_intent_id__in=statuses):
+        status = statuses[invoice.payment_intent_id]
         if invoice.dispute_status == status:
             continue
         invoice.dispute_status = status
