@@ -12,7 +12,7 @@ from django.test import Client, TestCase
 
 from billing.gateway import stripe_api
 from billing.messages import outbox
-from billing.models import PlanPrice
+from billing.models import InboxEvent, PlanPrice
 from orgs.models import Organization, Role, User
 from quotas.satellites import issue_token
 from tests.billing.stripe_events import Stripe
@@ -172,7 +172,14 @@ class Product:
         self.hears_of(session["customer"])
 
     def hears_of(self, customer_id: str) -> None:
-        """Every event of the customer that Stripe has arrives; those that came before again."""
+        """Every event of the customer arrives that has not come before."""
+        known = set(InboxEvent.objects.values_list("event_id", flat=True))
+        self.stripe.deliver(
+            event for event in self.stripe.events_of(customer_id) if event["id"] not in known
+        )
+
+    def hears_again(self, customer_id: str) -> None:
+        """Every event of the customer arrives once more."""
         self.stripe.deliver(self.stripe.events_of(customer_id))
 
     def time_passes(self, organization: Organization, **by: int) -> None:

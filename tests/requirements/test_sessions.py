@@ -436,7 +436,7 @@ def test_events_are_recorded_idempotently_and_duplicates_are_ignored(product):
     before, rows = ann.status(), InboxEvent.objects.count()
     sequence = EffectivePlan.objects.get(organization=ann.personal).sequence
 
-    product.hears_of(product.stripe.customer_of(ann.personal))
+    product.hears_again(product.stripe.customer_of(ann.personal))
 
     assert InboxEvent.objects.count() == rows
     assert ann.status() == before
