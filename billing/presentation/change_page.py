@@ -84,6 +84,9 @@ def _terms(shown: Preview) -> str:
     parts = [shown.plan.name, _("billed yearly") if yearly else _("billed monthly")]
     if shown.plan.per_seat:
         parts.append(ngettext("%(n)d seat", "%(n)d seats", shown.seats) % {"n": shown.seats})
+    entries = catalog.current().addons
+    for key, number in shown.addons.items():
+        parts.append(f"{number} x {entries[key].name if key in entries else key}")
     return ", ".join(parts)
 
 

@@ -59,7 +59,9 @@ def _row(invoice: Invoice) -> Row:
 
 def _covers(invoice: Invoice) -> str:
     """The first lines; the document itself has them all."""
-    names = [line["description"] for line in invoice.lines if line.get("description")]
+    # Usage that has not begun is a line of nothing.
+    charged = [line for line in invoice.lines if line.get("amount", 1) or line.get("quantity")]
+    names = [line["description"] for line in charged if line.get("description")]
     more = _("%(lines)s and more") if len(names) > LINES_SHOWN else "%(lines)s"
     return more % {"lines": ", ".join(names[:LINES_SHOWN])}
 

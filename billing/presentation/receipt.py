@@ -26,6 +26,8 @@ def _rows(receipt: Receipt, due_label: str) -> Iterator[Row]:
         return format_money(amount, receipt.currency)
 
     for line in receipt.lines:
+        if not line.amount and not line.quantity:
+            continue  # usage that has not begun
         yield Row(label=line.description, amount=money(line.amount))
     if receipt.discount:
         yield Row(label=_("Discount"), amount=money(-receipt.discount))

@@ -10,7 +10,7 @@ from billing import catalog
 from billing.entitlement.access import paid_action
 from billing.exceptions import BillingError, StripeUnavailable
 from billing.models import PackPurchase
-from billing.subscription import credit_packs
+from billing.subscription import credit_packs, holding
 from billing.views.answers import back_to_billing, see_other, stripe_is_away
 from orgs.capabilities import Capability
 from orgs.decorators import requires
@@ -49,6 +49,7 @@ def returned(request: OrgRequest, slug: str) -> HttpResponse:
     if purchase is None:
         return back_to_billing(slug)
     if purchase.state == PackPurchase.State.PAID:
+        holding.bring_up_to_date(request.organization, cause="pack paid")  # its invoice, too
         messages.success(request, _("Paid. %(pack)s are yours.") % {"pack": _name(purchase)})
     elif purchase.state == PackPurchase.State.EXPIRED:
         messages.error(request, _("The payment was not finished. Nothing was charged."))

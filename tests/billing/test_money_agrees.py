@@ -226,7 +226,8 @@ def amounts_in(html, heading):
 
 def written(receipt):
     """Every amount that the page must show, in its order, as people write it."""
-    amounts = [line["amount"] for line in receipt["lines"]]
+    lines = [line for line in receipt["lines"] if line["amount"] or line["quantity"]]
+    amounts = [line["amount"] for line in lines]
     amounts += [-receipt["discount"]] if receipt["discount"] else []
     amounts += [receipt["tax"]] if receipt["tax"] else []
     amounts += [-receipt["total"]] if receipt["total"] < 0 else []
