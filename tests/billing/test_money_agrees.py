@@ -188,7 +188,7 @@ class Clients:
         return answer.content.decode()
 
     def confirm(self, shown: str) -> None:
-        quote = re.search(r'name="quote" value="([^"]+)"', shown)[1]  # type: ignore[index]
+        quote = re.search(r'name="quote" value="([^"]+)"', shown)[1]
         assert self.browser.post(self.change, {"quote": quote}).status_code == 303
 
     def api(self, path: str, wish: dict[str, Any]) -> dict[str, Any]:
