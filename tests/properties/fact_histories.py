@@ -94,7 +94,13 @@ def _subscribe(world: World, number: int) -> list[str]:
         period_end=world.now + 30 * DAY,
     )
     first = _billed(world, made, reason="subscription_create", serial=serial + 1)
-    paid = replace(first, status="paid", amount_remaining=0, attempt_count=1)
+    paid = replace(
+        first,
+        status="paid",
+        amount_paid=first.amount_remaining,
+        amount_remaining=0,
+        attempt_count=1,
+    )
     return world.put(made, first if waits else paid)
 
 
@@ -110,6 +116,7 @@ def _billed(world: World, found: SubscriptionFact, *, reason: str, serial: int) 
         attempt_count=0,
         finalized_at=world.now,
         due_date=world.now + 30 * DAY if sent else None,
+        period_end=found.period_end,
     )
 
 
@@ -138,13 +145,34 @@ def _settle(status: str) -> Callable[[World, int], list[str]]:
         invoice = world.invoice(number)
         if invoice is None or invoice.status not in ("open", "uncollectible"):
             return []
-        rest = 0 if status == "paid" else invoice.amount_remaining
-        changed = [replace(invoice, status=status, amount_remaining=rest)]
+        rest, paid = invoice.amount_remaining, 0
+        if status == "paid":
+            rest, paid = 0, rest
+        changed = [replace(invoice, status=status, amount_remaining=rest, amount_paid=paid)]
         owner = world.things.get(invoice.subscription_id)
         waited = isinstance(owner, SubscriptionFact) and owner.status in ("past_due", "incomplete")
         if status == "paid" and waited and isinstance(owner, SubscriptionFact):
             return world.put(*changed, replace(owner, status="active"))
         return world.put(*changed)
+
+    return act
+
+
+def _return(world: World, number: int) -> list[str]:
+    """All of what was paid, or a part of it."""
+    invoice = world.invoice(number)
+    if invoice is None or invoice.status != "paid" or invoice.amount_paid == 0:
+        return []
+    returned = invoice.amount_paid if number % 2 else 1
+    return world.put(replace(invoice, amount_refunded=max(returned, invoice.amount_refunded)))
+
+
+def _dispute(outcome: str) -> Callable[[World, int], list[str]]:
+    def act(world: World, number: int) -> list[str]:
+        invoice = world.invoice(number)
+        if invoice is None or invoice.status != "paid":
+            return []
+        return world.put(replace(invoice, dispute=outcome))
 
     return act
 
@@ -206,6 +234,10 @@ MOVES: Final[dict[str, Callable[[World, int], list[str]]]] = {
     "pay": _settle("paid"),
     "void": _settle("void"),
     "write off": _settle("uncollectible"),
+    "refund": _return,
+    "dispute": _dispute("needs_response"),
+    "lose": _dispute("lost"),
+    "win": _dispute("won"),
     "cancel": _become(cancel_at_period_end=True),
     "cancel at": _cancel_at,
     "keep": _become(cancel_at_period_end=False, cancel_at=None),

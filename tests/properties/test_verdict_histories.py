@@ -40,8 +40,9 @@ LOCKING = Policy(
 )
 POLICIES = (
     LOCKING,
-    replace(LOCKING, at_end="downgrade", grace=timedelta(days=7)),
-    replace(LOCKING, access_during_grace=Access.FULL, beta=True),
+    replace(LOCKING, at_end="downgrade", grace=timedelta(days=7), full_refund="end"),
+    replace(LOCKING, access_during_grace=Access.FULL, beta=True, lost_dispute="lock"),
+    replace(LOCKING, lost_dispute="downgrade", full_refund="end", partial_refund="end"),
 )
 often = ("subscribe", "renew", "fail", "pay", "wait", "wait", "wait")
 histories = st.lists(

@@ -5,7 +5,7 @@ of how `resolve` is made. Where both differ, one of them is wrong.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from billing.entitlement.resolution import (
@@ -29,6 +29,19 @@ class Answer:
 
 
 def answer(facts: Facts, policy: Policy, now: datetime) -> Answer:
+    """Debts first; then a payment that the bank took back for good, which time does not heal."""
+    found = _with_debts(facts, policy, now)
+    taken_back = any(invoice.dispute == "lost" for invoice in facts.invoices)
+    if not taken_back or found.source in BY_HAND or policy.lost_dispute == "flag":
+        return found
+    if policy.lost_dispute == "lock":
+        return replace(found, access="read_only")
+    if found.source == "stripe":
+        return Answer(policy.default_plan.key, "default", "full", None)
+    return found
+
+
+def _with_debts(facts: Facts, policy: Policy, now: datetime) -> Answer:
     plan, source, access = _plan(facts, policy, now)
     started = _oldest_debt(facts, now)
     if started is None or source in BY_HAND:
@@ -84,6 +97,8 @@ def _granted(found: SubscriptionFact, facts: Facts, policy: Policy, now: datetim
         return "none"
     if any(_is_first_and_open(one, found) for one in facts.invoices):
         return "none"
+    if any(_gives_the_period_back(one, found, policy) for one in facts.invoices):
+        return "none"
     return str(policy.status_grants.get("paused" if found.paused else found.status, "none"))
 
 
@@ -100,6 +115,17 @@ def _is_first_and_open(invoice: InvoiceFact, found: SubscriptionFact) -> bool:
         return False
     first = invoice.billing_reason == "subscription_create"
     return first and invoice.status != "paid" and invoice.collection_method != "send_invoice"
+
+
+def _gives_the_period_back(invoice: InvoiceFact, found: SubscriptionFact, policy: Policy) -> bool:
+    if invoice.subscription_id != found.stripe_id or invoice.period_end != found.period_end:
+        return False
+    if invoice.billing_reason not in ("subscription_create", "subscription_cycle"):
+        return False
+    if invoice.amount_refunded == 0:
+        return False
+    whole = invoice.amount_refunded >= invoice.amount_paid
+    return (policy.full_refund if whole else policy.partial_refund) == "end"
 
 
 def _oldest_debt(facts: Facts, now: datetime) -> datetime | None:
