@@ -14,6 +14,7 @@ from django.utils import timezone
 from billing.messages import outbox
 from billing.models import OutboxMessage
 from orgs.models import Organization
+from quotas import tasks
 from quotas.engine import enforcement, limits
 from quotas.models import Balance, Lead, UsageLimit
 from quotas.reaction import leads as telling
@@ -98,7 +99,7 @@ def test_sales_hear_of_new_leads_once_a_day_and_of_each_once_a_period():
     OutboxMessage.objects.filter(kind=telling.KIND).update(once_per="leads.daily:yesterday")
     assert telling.tell() == 0, "nothing is new"
     uses("warm", 0.7)
-    assert telling.tell() == 1
+    tasks.tell_leads()
     assert Lead.objects.count() == 2
 
     OutboxMessage.objects.filter(kind=telling.KIND).delete()

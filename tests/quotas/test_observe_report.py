@@ -23,7 +23,7 @@ from billing.models import Classification, Evidence
 from orgs import members
 from orgs.exceptions import DomainError, Unprocessable
 from orgs.models import AuditEntry
-from quotas import enforcement_modes
+from quotas import enforcement_modes, tasks
 from quotas.decorators import require_feature
 from quotas.enforcement_modes import Order, SwitchRefused
 from quotas.engine import enforcement, limits
@@ -147,7 +147,7 @@ def test_the_forecast_is_what_enforcement_refuses_of_the_same_traffic(db, traffi
 
 
 @pytest.mark.verify
-@examined(600)
+@examined(200)
 @given(traffic=TRAFFIC, cap=CAP)
 def test_the_forecast_is_what_enforcement_refuses_of_much_traffic(db, traffic, cap):
     foretold_is_refused(traffic, cap)
@@ -269,7 +269,9 @@ def test_the_narrowest_switch_wins_and_undoing_it_uncovers_what_it_covered(on_sa
     switched("observe")
     switched("disabled", organization=organization)
     narrow = switched("enforce", organization=organization, subject=STORAGE)
-    enforcement_modes.settle()
+    assert enforcement_modes.unsettled().count() == 1
+    tasks.settle_enforcement()
+    assert not enforcement_modes.unsettled().exists()
 
     assert mode_of(organization, STORAGE) == "enforce"
     assert mode_of(organization, QUERIES) == "disabled"
