@@ -2,6 +2,7 @@
 
 import pytest
 
+from billing.catalog import loading
 from billing.entitlement import store
 from billing.exceptions import NothingToChange, QuoteExpired, SeatsInUse
 from billing.gateway.stripe_api import CardDeclined
@@ -241,9 +242,12 @@ def test_the_webhooks_of_a_change_find_it_done(organization, stripe):
 
 
 @pytest.fixture
-def three_plans(settings):
-    """Document 005's shop: Starter, Pro and, per seat, Team."""
-    settings.CATALOG = "sessions"
+def three_plans(settings, tmp_path):
+    """Starter, Pro and, per seat, Team; here each of them is for everybody."""
+    lines = loading.path_of("sessions").read_text(encoding="utf-8").splitlines()
+    path = tmp_path / "sessions.toml"
+    path.write_text("\n".join(line for line in lines if not line.startswith("audience")), "utf-8")
+    settings.CATALOG = str(path)
 
 
 def test_a_bigger_plan_comes_at_once_and_a_smaller_one_with_the_renewal(three_plans, stripe):
