@@ -159,6 +159,12 @@ def rewritten(**header):
     return f"{encoded(changed)}.{payload}.{signature}"
 
 
+def signed_all_the_same(**header):
+    """By the vendor's own key, so that only the header's own check can refuse it."""
+    head, payload, _signature = rewritten(**header).split(".")
+    return f"{head}.{payload}.{encoded(VENDOR.sign(f'{head}.{payload}'.encode()))}"
+
+
 def hs256_with_the_public_key():
     head = encoded({"alg": "HS256", "kid": KID, "typ": token.TYPE})
     signed = f"{head}.{written().split('.')[1]}"
@@ -207,6 +213,9 @@ ATTACKS = {
     "HS256 over the public key": hs256_with_the_public_key,
     "EdDSA header over an HMAC": eddsa_header_with_an_hmac,
     "an embedded key": lambda: rewritten(jwk={"kty": "OKP", "crv": "Ed25519", "x": "AA"}),
+    "alg none, well signed": lambda: signed_all_the_same(alg="none"),
+    "HS256, well signed": lambda: signed_all_the_same(alg="HS256"),
+    "an extra header, well signed": lambda: signed_all_the_same(crit=["exp"]),
     "another typ": lambda: rewritten(typ="JWT"),
     "payload of another licence": swapped_payload,
     "a doubled claim": with_doubled_claim,
@@ -247,7 +256,7 @@ def test_no_attack_unlocks_or_crashes_anything(organization, settings):
         tasks.check_licence_at_start()
 
     assert unlocked == []
-    assert len(ATTACKS) == 40
+    assert len(ATTACKS) == 43
 
 
 FILES = {
