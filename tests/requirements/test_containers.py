@@ -502,6 +502,7 @@ def test_who_cancels_keeps_pro_until_the_period_ends_without_a_refund(pro):
 
 
 def test_a_trial_of_pro_lasts_14_days_without_a_card_with_full_access(host):
+    host.site.settle()  # its customer and clock are there
     assert "14" in host.page()
 
     started = host.post("v1/billing/trial", tier="pro")
