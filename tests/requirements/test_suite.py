@@ -302,7 +302,11 @@ def test_get_usage_answers_owner_admin_and_member_alike(onlooker):
     onlooker.usage("consume", "ai_queries", 3)
     bodies = [
         onlooker.site.call("GET", "/api/subscriptions/usage", api_token_for(person)).body
-        for person in (onlooker.person, onlooker.colleague(Role.ADMIN), onlooker.colleague(Role.MEMBER))
+        for person in (
+            onlooker.person,
+            onlooker.colleague(Role.ADMIN),
+            onlooker.colleague(Role.MEMBER),
+        )
     ]
 
     assert {body["plan"] for body in bodies} == {"pro"}

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from billing.catalog.apply import Applied, apply
 from billing.catalog.actions import Action
+from billing.catalog.apply import Applied, apply
 from billing.catalog.comparison import compare
 from billing.catalog.diff import Difference, differences
 from billing.catalog.loading import CatalogInvalid, load, path_of
