@@ -400,7 +400,7 @@ STEPS: Final[dict[str, Callable[[Life, Any], None]]] = {
 }
 
 
-def lives(*, plans: tuple[str, ...], at_most: int) -> st.SearchStrategy[list[Step]]:
+def lives(*, plans: tuple[str, ...], at_least: int, at_most: int) -> st.SearchStrategy[list[Step]]:
     """Most buy something early; what is refused then costs a step and no more."""
     order = st.fixed_dictionaries(
         {
@@ -433,7 +433,9 @@ def lives(*, plans: tuple[str, ...], at_most: int) -> st.SearchStrategy[list[Ste
         ("checkout", "checkout", "trial")
     ).flatmap(lambda name: st.tuples(st.just(name), values[name]).map(lambda found: [found]))
     return st.builds(
-        lambda start, rest: [*start, *rest], first, st.lists(step, min_size=3, max_size=at_most - 1)
+        lambda start, rest: [*start, *rest],
+        first,
+        st.lists(step, min_size=at_least - 1, max_size=at_most - 1),
     )
 
 
