@@ -69,6 +69,7 @@ def reached(visitor, team):
 
 def test_a_whole_life_from_trial_to_hobby(visitor, owner, team, clocks, reached):
     offer("LAUNCH20")
+    visitor.page.emulate_media(reduced_motion="reduce")  # no page fades into Stripe's
     visitor.sign_in(owner)
     visitor.go("Billing")
     visitor.press("Try 14 days free")
