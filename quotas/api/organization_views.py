@@ -24,6 +24,7 @@ from quotas.api import bodies, naming
 from quotas.api.schemas import Problem
 from quotas.api.views import SatelliteView, bearer_of
 from quotas.decorators import require_feature
+from quotas.engine import asking
 from quotas.engine.decisions import instant
 from quotas.exceptions import EngineUnavailable, InvalidRequest
 from quotas.reading import usage
@@ -252,8 +253,7 @@ def _past(organization: Organization, at: datetime) -> dict[str, Any]:
 
     A test clock may stand behind the wall's: what is past for the caller is no future here.
     """
-    if at.tzinfo is None:
-        raise InvalidRequest("An instant with its time zone.", field="at")
+    at = asking.aware(at, "at")
     now = now_for(organization)
     if at > max(now, database_now()):
         raise InvalidRequest("An instant of the past.", field="at")

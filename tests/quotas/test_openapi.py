@@ -30,6 +30,7 @@ from billing.catalog.apply import apply
 from config.problems import problem
 from quotas import hot_path
 from quotas.engine import enforcement
+from quotas.models import Satellite
 from quotas.satellites import issue_token
 from tests.factories.orgs import OrganizationFactory
 from tests.factories.quotas import SatelliteFactory
@@ -154,7 +155,8 @@ def aim(case, team):
     if "organization" in found:
         found["organization"] = SLUG
     if "reservation" in found:
-        hold = enforcement.reserve(team, "ai_queries", 5, idempotency_key=uuid4().hex)
+        whose = {"satellite": Satellite.objects.get().pk, "idempotency_key": uuid4().hex}
+        hold = enforcement.reserve(team, "ai_queries", 5, **whose)
         found["reservation"] = hold.id
     _name(case.body)
 

@@ -113,3 +113,12 @@ def test_where_nothing_is_on_sale_it_is_503(client):
 
     for path in ("entitlements", "usage"):
         assert client.get(f"organizations/{team.pk}/{path}").status == 503
+
+
+@pytest.mark.parametrize(
+    "at", ["0452-08-20T17:21:21-20:28", "0001-01-01T00:00:00%2B14:00", "2026-11-20T10:00:00"]
+)
+def test_an_instant_that_postgresql_does_not_know_is_422(client, organization, at):
+    answer = client.get(f"organizations/{organization.pk}/entitlements?at={at}")
+
+    assert (answer.status, answer.body["field"]) == (422, "at")
