@@ -224,6 +224,9 @@ class QuotaModel(RuleBasedStateMachine):
 
     @rule(hold=holds, amount=st.integers(0, 13))
     def commit(self, hold: Hold, amount):
+        self._commit(hold, amount)
+
+    def _commit(self, hold: Hold, amount):
         if id(hold) not in self.ids:
             return
         errors = {
@@ -247,6 +250,7 @@ class QuotaModel(RuleBasedStateMachine):
             self._now(hold.expires_at)
             meter, member, _start = hold.place
             self._use(Verb.CONSUME, [(meter, member or "anh", 1)], key)
+            self._commit(hold, hold.amount)
 
     @rule(hold=holds)
     def void(self, hold: Hold):
