@@ -429,12 +429,14 @@ def lives(*, plans: tuple[str, ...], at_least: int, at_most: int) -> st.SearchSt
     step = st.sampled_from((*STEPS, *often)).flatmap(
         lambda name: st.tuples(st.just(name), values.get(name, st.none()))
     )
-    first: st.SearchStrategy[list[Step]] = st.sampled_from(
-        ("checkout", "checkout", "trial")
-    ).flatmap(lambda name: st.tuples(st.just(name), values[name]).map(lambda found: [found]))
+    paid = order.map(lambda found: {**found, "card": "success"})
+    first = st.sampled_from((("checkout", paid), ("checkout", paid), ("trial", values["trial"])))
+    begin: st.SearchStrategy[list[Step]] = first.flatmap(
+        lambda chosen: chosen[1].map(lambda value: [(chosen[0], value)])
+    )
     return st.builds(
         lambda start, rest: [*start, *rest],
-        first,
+        begin,
         st.lists(step, min_size=at_least - 1, max_size=at_most - 1),
     )
 
