@@ -78,9 +78,7 @@ def cancel(
 
 
 @transaction.atomic
-def _cancel(
-    organization: Organization, person: User, *, reason: str, comment: str
-) -> datetime:
+def _cancel(organization: Organization, person: User, *, reason: str, comment: str) -> datetime:
     holding.lock(organization)
     held = _held(organization)
     policy = catalog.current().cancellation_of(held.plan_key)
