@@ -155,8 +155,13 @@ def aim(case, team):
     if "organization" in found:
         found["organization"] = SLUG
     if "reservation" in found:
-        whose = {"satellite": Satellite.objects.get().pk, "idempotency_key": uuid4().hex}
-        hold = enforcement.reserve(team, "ai_queries", 5, **whose)
+        hold = enforcement.reserve(
+            team,
+            "ai_queries",
+            5,
+            idempotency_key=uuid4().hex,
+            satellite=Satellite.objects.get().pk,
+        )
         found["reservation"] = hold.id
     _name(case.body)
 
