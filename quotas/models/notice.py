@@ -34,13 +34,17 @@ class NoticeEndpointQuerySet(models.QuerySet["NoticeEndpoint"]):
             Q(organizations=None) | Q(organizations__contains=[organization]),
         )
 
-    def with_something_due(self, now: datetime) -> Self:
-        waiting = NoticeDelivery.objects.due(now).filter(endpoint=models.OuterRef("pk"))
-        return self.live().filter(
+    def free(self, now: datetime) -> Self:
+        """Nobody sends to it and it does not rest. Judged by columns of its own, so that an update
+        with this condition is refused to whoever waited for the row while another took it."""
+        return self.filter(
             Q(paused_until=None) | Q(paused_until__lte=now),
             Q(leased_until=None) | Q(leased_until__lte=now),
-            models.Exists(waiting),
         )
+
+    def with_something_due(self, now: datetime) -> Self:
+        waiting = NoticeDelivery.objects.due(now).filter(endpoint=models.OuterRef("pk"))
+        return self.live().free(now).filter(models.Exists(waiting))
 
 
 class NoticeEndpoint(models.Model):

@@ -54,7 +54,7 @@ def deliver(endpoint_id: int, seconds: float = _RUN_SECONDS) -> int:
                 return sent
             sent += 1
         finally:
-            NoticeEndpoint.objects.filter(pk=endpoint_id).update(leased_until=None)
+            _give_back(endpoint)
     return sent
 
 
@@ -92,10 +92,18 @@ def forget_old(limit: int = 5000) -> int:
 
 def _lease(endpoint_id: int) -> NoticeEndpoint | None:
     now = timezone.now()
-    mine = NoticeEndpoint.objects.with_something_due(now).filter(pk=endpoint_id)
-    if not mine.update(leased_until=now + _LEASE):
+    mine = NoticeEndpoint.objects.filter(pk=endpoint_id)
+    if not mine.with_something_due(now).exists():
+        return None
+    if not mine.free(now).update(leased_until=now + _LEASE):
         return None
     return NoticeEndpoint.objects.select_related("satellite").get(pk=endpoint_id)
+
+
+def _give_back(endpoint: NoticeEndpoint) -> None:
+    """Not a lease that somebody else took after ours had ended."""
+    ours = NoticeEndpoint.objects.filter(pk=endpoint.pk, leased_until=endpoint.leased_until)
+    ours.update(leased_until=None)
 
 
 def _next(endpoint: NoticeEndpoint) -> NoticeDelivery | None:

@@ -55,10 +55,10 @@ def listening() -> Iterator[Receiver]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             receiver.heard.append(Heard(dict(self.headers), body))
             time.sleep(receiver.seconds)
+            with lock:  # before the answer: whoever has it may send the next at once
+                receiver.at_once -= 1
             with contextlib.suppress(OSError):
                 self._trickle() if receiver.trickles else self._say()
-            with lock:
-                receiver.at_once -= 1
 
         def do_GET(self) -> None:
             receiver.heard.append(Heard(dict(self.headers), b"{}"))

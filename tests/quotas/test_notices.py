@@ -365,6 +365,43 @@ def test_an_answer_without_end_is_cut_off_in_time_and_in_bytes(receiver):
     assert post.post(target, {}, b"{}").is_success
 
 
+def test_who_waited_for_an_endpoint_while_another_took_it_gets_nothing(
+    transactional_db, receiver, redis_server
+):
+    """G12: the condition of a lease must be judged again by the row as the other left it."""
+    selling.put_on_sale()
+    team = OrganizationFactory.create()
+    selling.pays(team)
+    endpoint = endpoints.add(SatelliteFactory.create(), receiver.url)[0]
+    derive(team, access="read_only")
+    NoticeEndpoint.objects.update(leased_until=None)
+    leases = []
+
+    def take():
+        leases.append(delivery._lease(endpoint.pk))
+        connection.close()
+
+    waiting = threading.Thread(target=take)
+    with transaction.atomic():
+        assert delivery._lease(endpoint.pk) is not None
+        waiting.start()
+        wait_for_a_lock()
+    waiting.join()
+
+    assert leases == [None]
+
+
+def wait_for_a_lock():
+    """Until another connection waits for what this transaction holds."""
+    ends = time.monotonic() + 20
+    while time.monotonic() < ends:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            if cursor.fetchone()[0]:
+                return
+    raise TimeoutError
+
+
 def test_a_dead_worker_loses_nothing_and_two_workers_send_one_at_a_time(
     transactional_db, receiver, redis_server
 ):
