@@ -73,6 +73,9 @@ class HotLoop:
             answer = quick_check.answer(raw, bearer)
         except (DomainError, WouldWait):
             answer = None  # a mistake is explained in a thread
+        except Exception:
+            logger.exception("quotas.hot_loop_failed")
+            answer = None
         if answer is None:
             await self._in_threads(scope, protocol, raw)
         else:

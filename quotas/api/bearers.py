@@ -8,7 +8,7 @@ from uuid import UUID
 from quotas.engine import ledger
 from quotas.engine.lane import Call, Lane
 from quotas.engine.session import Session
-from quotas.exceptions import OutOfScope
+from quotas.exceptions import Busy, OutOfScope
 from quotas.satellites import PREFIX, hash_of
 
 KNOWN_SECONDS = 1.0  # how long a revoked token may still work
@@ -61,7 +61,10 @@ def remembered(secret: str) -> Bearer | None:
     left = found[0] - time.monotonic()
     if left < KNOWN_SECONDS / 2 and secret not in _renewing:
         _renewing.add(secret)
-        _tokens.put(_Renewal(secret))
+        try:
+            _tokens.put(_Renewal(secret))
+        except Busy:  # it ends, and is looked up in a thread
+            _renewing.discard(secret)
     return found[1] if left > 0 else None
 
 
