@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy
 from billing import tasks
 from billing.entitlement.clock import database_now
 from billing.licence import source, standing
-from billing.licence.standing import State
+from billing.licence.judgement import State
 from billing.models import Installation
 from orgs.admin import LookOnly
 from orgs.models import Membership

@@ -12,7 +12,7 @@ from billing import catalog
 from billing.catalog.policies import STATUSES
 from billing.entitlement import beta
 from billing.entitlement.clock import database_now
-from billing.entitlement.resolution import (
+from billing.entitlement.verdict import (
     Facts,
     GrantFact,
     Grants,
@@ -23,7 +23,7 @@ from billing.entitlement.resolution import (
     SubscriptionFact,
 )
 from billing.licence import standing
-from billing.licence.standing import State
+from billing.licence.judgement import State
 from billing.models import (
     Access,
     BillingAccount,

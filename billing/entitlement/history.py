@@ -13,7 +13,8 @@ from typing import Any, Final, Protocol
 from pydantic import TypeAdapter
 
 from billing import catalog
-from billing.entitlement.resolution import Facts, Policy, Resolution, resolve
+from billing.entitlement.resolution import resolve
+from billing.entitlement.verdict import Facts, Policy, Resolution
 from billing.models import EffectivePlanChange, SubscriptionPlan
 from orgs.models import Organization
 

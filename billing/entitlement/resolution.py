@@ -5,13 +5,22 @@ subscription > trial grant > default plan. What is not known for certain never r
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
-from typing import Literal
+from dataclasses import dataclass, replace
+from datetime import datetime
 
+from billing.entitlement.dunning import first_payment_is_open, with_disputes, with_dunning
+from billing.entitlement.verdict import (
+    Facts,
+    GrantFact,
+    Grants,
+    LicenceFact,
+    PlanRef,
+    Policy,
+    Resolution,
+    Step,
+    SubscriptionFact,
+)
 from billing.models.effective_plan import Access, Source
-
-Grants = Literal["full", "restricted", "read_only", "none"]
 
 _GRANT_RANK: Mapping[str, int] = {
     Source.SITE_OWNER: 0,
@@ -23,160 +32,8 @@ _GRANT_RANK: Mapping[str, int] = {
 _STRIPE_RANK = 3
 _LICENCE_RANK = 5
 _DEFAULT_RANK = 6
-# Somebody decided by hand that these stay on, so an unpaid invoice does not touch their access.
-_ABOVE_DUNNING = frozenset({Source.SITE_OWNER, Source.MANUAL, Source.PILOT})
 # What pays for a whole period; prorations do not.
 _PERIOD_INVOICES = frozenset({"subscription_create", "subscription_cycle"})
-_SEVERITY: Mapping[Access, int] = {Access.FULL: 0, Access.RESTRICTED: 1, Access.READ_ONLY: 2}
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlanRef:
-    """One version of a plan, as the price or the grant names it."""
-
-    key: str
-    version: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class SubscriptionFact:
-    """One Stripe subscription. `plan` is None when its price is not in any catalogue (A19)."""
-
-    stripe_id: str
-    status: str
-    plan: PlanRef | None
-    price_id: str
-    quantity: int
-    interval: str
-    currency: str
-    livemode: bool
-    created_at: datetime
-    period_start: datetime | None = None
-    period_end: datetime | None = None
-    cancel_at: datetime | None = None
-    cancel_at_period_end: bool = False
-    trial_end: datetime | None = None
-    paused: bool = False
-    # What its add-on packs put on top of the plan's limits, by meter.
-    added: Mapping[str, int] = field(default_factory=dict)
-    # The invoice of a change that is given when it is paid, and forgotten when it is not.
-    pending_invoice: str = ""
-
-    @property
-    def ends_at(self) -> datetime | None:
-        """When a decision already taken ends it; the portal may set either field (sequence 6)."""
-        if self.cancel_at is not None:
-            return self.cancel_at
-        return self.period_end if self.cancel_at_period_end else None
-
-
-@dataclass(frozen=True, kw_only=True)
-class InvoiceFact:
-    """One invoice that may still be owed; amounts in minor units."""
-
-    stripe_id: str
-    status: str
-    billing_reason: str
-    subscription_id: str
-    collection_method: str
-    amount_remaining: int
-    attempt_count: int
-    finalized_at: datetime | None
-    due_date: datetime | None = None
-    disputed: bool = False
-    # Stripe's word for a dispute that nobody has settled by hand; empty without one.
-    dispute: str = ""
-    amount_paid: int = 0
-    amount_refunded: int = 0
-    period_end: datetime | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class GrantFact:
-    id: int
-    source: Source
-    plan: PlanRef | None
-    seats: int | None
-    starts_at: datetime
-    ends_at: datetime | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class LicenceFact:
-    """Of an installation that needs a licence. `refusal` says why it has none that counts."""
-
-    plan: PlanRef | None = None
-    seats: int | None = None
-    starts_at: datetime | None = None
-    # With the days of grace after its end.
-    ends_at: datetime | None = None
-    refusal: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Facts:
-    """Everything a verdict may rest on; stored with each change, so that the past can be judged."""
-
-    subscriptions: tuple[SubscriptionFact, ...] = ()
-    invoices: tuple[InvoiceFact, ...] = ()
-    grants: tuple[GrantFact, ...] = ()
-    # This installation's mode; a subscription of the other mode grants nothing (A20).
-    livemode: bool = False
-    configured: bool = True
-    has_ever_billed: bool = False
-    customer_deleted: bool = False
-    # None where none is needed.
-    licence: LicenceFact | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Policy:
-    """The catalogue's part of the decision."""
-
-    default_plan: PlanRef
-    status_grants: Mapping[str, Grants]
-    grace: timedelta
-    access_during_grace: Access
-    at_end: Literal["lock", "downgrade"]
-    beta: bool = False
-    lost_dispute: Literal["flag", "lock", "downgrade"] = "flag"
-    full_refund: Literal["keep", "end"] = "keep"
-    partial_refund: Literal["keep", "end"] = "keep"
-    # Every plan of the catalogue, lowest first: how far a licence reaches.
-    ladder: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Step:
-    """One line of the trace: what was looked at, what came of it, and the facts in numbers."""
-
-    subject: str
-    outcome: str
-    detail: Mapping[str, str | int | None] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Resolution:
-    """The verdict. `valid_until` is the next instant at which time alone can change it."""
-
-    plan: PlanRef
-    source: Source
-    status: str
-    access: Access
-    reason: str
-    seats: int = 1
-    interval: str = ""
-    currency: str = ""
-    price_id: str = ""
-    subscription_id: str = ""
-    period_start: datetime | None = None
-    period_end: datetime | None = None
-    ends_at: datetime | None = None
-    grace_ends_at: datetime | None = None
-    valid_until: datetime | None = None
-    is_beta: bool = False
-    added: Mapping[str, int] = field(default_factory=dict)
-    trace: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,8 +59,8 @@ def resolve(facts: Facts, policy: Policy, now: datetime) -> Resolution:
     winner = best.verdict
     named: dict[str, str | int | None] = {"plan": winner.plan.key, "subject": best.subject}
     trace.append(Step(subject="winner", outcome=winner.source, detail=named))
-    verdict = _with_dunning(winner, facts, policy, now, trace)
-    verdict = _with_disputes(verdict, facts, policy, trace)
+    verdict = with_dunning(winner, facts, policy, now, trace)
+    verdict = with_disputes(verdict, facts, policy, trace)
     verdict = _within_licence(verdict, facts, policy, now, trace)
     changes = [*_instants(facts, policy), verdict.grace_ends_at]
     return replace(
@@ -279,24 +136,12 @@ def _subscription_grants(
         "other_mode": found.livemode != facts.livemode,
         "unknown_price": found.plan is None,
         f"status_{status}": grants == "none",
-        "first_payment_open": _first_payment_is_open(found, facts),
+        "first_payment_open": first_payment_is_open(found, facts),
         "cancelled": found.ends_at is not None and found.ends_at <= now,
         "refunded": _was_paid_back(found, facts, policy),
     }
     refused = next((doubt for doubt, holds in doubts.items() if holds), "")
     return ("none", refused) if refused else (grants, "")
-
-
-def _first_payment_is_open(found: SubscriptionFact, facts: Facts) -> bool:
-    """Stripe calls a subscription active while a bank debit is still under way; we wait (B7)."""
-    return any(
-        invoice.subscription_id == found.stripe_id
-        and invoice.billing_reason == "subscription_create"
-        and invoice.collection_method != "send_invoice"
-        and invoice.status != "paid"
-        and invoice.amount_remaining > 0
-        for invoice in facts.invoices
-    )
 
 
 def _was_paid_back(found: SubscriptionFact, facts: Facts, policy: Policy) -> bool:
@@ -408,68 +253,6 @@ def _default(facts: Facts, policy: Policy, trace: list[Step]) -> _Candidate:
     )
 
 
-# --- Dunning ----------------------------------------------------------------------------------
-
-
-def _with_dunning(
-    winner: Resolution, facts: Facts, policy: Policy, now: datetime, trace: list[Step]
-) -> Resolution:
-    """Grace and lock, derived from the oldest open failed invoice and nothing else (D1-D3)."""
-    owed = owed_since(facts, now)
-    if owed is None:
-        return winner
-    since, invoice = owed
-    ends = since + policy.grace
-    step = {"invoice": invoice.stripe_id, "since": since.isoformat(), "ends": ends.isoformat()}
-    if winner.source in _ABOVE_DUNNING:
-        trace.append(Step(subject="dunning", outcome="overridden", detail=step))
-        return winner
-    if now < ends:
-        trace.append(Step(subject="dunning", outcome="grace", detail=step))
-        access = _stricter(winner.access, policy.access_during_grace)
-        return replace(winner, access=access, reason="payment_failed_grace", grace_ends_at=ends)
-    trace.append(Step(subject="dunning", outcome=policy.at_end, detail=step))
-    if policy.at_end == "lock":
-        return replace(
-            winner, access=Access.READ_ONLY, reason="payment_failed_lock", grace_ends_at=ends
-        )
-    if winner.source != Source.STRIPE:
-        return winner
-    return Resolution(
-        plan=policy.default_plan,
-        source=Source.DEFAULT,
-        status=winner.status,
-        access=Access.FULL,
-        reason="payment_failed_downgrade",
-        subscription_id=winner.subscription_id,
-        grace_ends_at=ends,
-    )
-
-
-def _with_disputes(
-    verdict: Resolution, facts: Facts, policy: Policy, trace: list[Step]
-) -> Resolution:
-    """A payment that the bank took back for good; only staff can settle that (D4)."""
-    lost = sorted(found.stripe_id for found in facts.invoices if found.dispute == "lost")
-    if not lost:
-        return verdict
-    above = verdict.source in _ABOVE_DUNNING
-    outcome = "overridden" if above else policy.lost_dispute
-    trace.append(Step(subject="dispute", outcome=outcome, detail={"invoice": lost[0]}))
-    if outcome == "lock":
-        return replace(verdict, access=Access.READ_ONLY, reason="dispute_lost_lock")
-    if outcome == "downgrade" and verdict.source == Source.STRIPE:
-        return Resolution(
-            plan=policy.default_plan,
-            source=Source.DEFAULT,
-            status=verdict.status,
-            access=Access.FULL,
-            reason="dispute_lost_downgrade",
-            subscription_id=verdict.subscription_id,
-        )
-    return verdict
-
-
 def _within_licence(
     verdict: Resolution, facts: Facts, policy: Policy, now: datetime, trace: list[Step]
 ) -> Resolution:
@@ -496,39 +279,6 @@ def _within_licence(
 
 def _rung(plan: PlanRef, policy: Policy, *, unknown: int) -> int:
     return policy.ladder.index(plan.key) if plan.key in policy.ladder else unknown
-
-
-def owed_since(facts: Facts, now: datetime) -> tuple[datetime, InvoiceFact] | None:
-    """The oldest open failed invoice and when its grace began: `finalized_at`, or `due_date`."""
-    never_started = {
-        found.stripe_id
-        for found in facts.subscriptions
-        if found.status in {"incomplete", "incomplete_expired"}
-        or _first_payment_is_open(found, facts)
-    }
-    pending = {found.pending_invoice for found in facts.subscriptions}
-    failed = [
-        (since, invoice)
-        for invoice in facts.invoices
-        if invoice.subscription_id not in never_started
-        and invoice.stripe_id not in pending
-        and (since := _failed_since(invoice, now)) is not None
-    ]
-    return min(failed, key=lambda found: (found[0], found[1].stripe_id), default=None)
-
-
-def _failed_since(invoice: InvoiceFact, now: datetime) -> datetime | None:
-    """Void is not owed, uncollectible stays owed (D5), and nothing is owed of zero (D6)."""
-    if invoice.status not in {"open", "uncollectible"} or invoice.amount_remaining <= 0:
-        return None
-    if invoice.collection_method == "send_invoice":
-        due = invoice.due_date
-        return due if due is not None and due <= now else None
-    return invoice.finalized_at if invoice.attempt_count > 0 else None
-
-
-def _stricter(one: Access, other: Access) -> Access:
-    return max(one, other, key=lambda access: _SEVERITY[access])
 
 
 def _instants(facts: Facts, policy: Policy) -> Iterable[datetime | None]:

@@ -10,7 +10,8 @@ from billing import catalog
 from billing.entitlement import beta, history
 from billing.entitlement import facts as known
 from billing.entitlement.clock import database_now
-from billing.entitlement.resolution import Resolution, resolve
+from billing.entitlement.resolution import resolve
+from billing.entitlement.verdict import Resolution
 from billing.models import BillingAccount, EffectivePlan, EffectivePlanChange, SubscriptionPlan
 from billing.signals import entitlement_changed
 from orgs.models import Organization

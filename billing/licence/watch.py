@@ -7,7 +7,7 @@ import structlog
 from django.utils import timezone
 
 from billing.licence import source, standing
-from billing.licence.standing import Standing, State
+from billing.licence.judgement import Standing, State
 from billing.models import Installation
 
 logger = structlog.get_logger(__name__)

@@ -19,16 +19,10 @@ from hypothesis import strategies as st
 from billing import catalog, tasks
 from billing.catalog.apply import apply
 from billing.entitlement import store
-from billing.entitlement.resolution import (
-    Facts,
-    GrantFact,
-    LicenceFact,
-    PlanRef,
-    Policy,
-    resolve,
-)
+from billing.entitlement.resolution import resolve
+from billing.entitlement.verdict import Facts, GrantFact, LicenceFact, PlanRef, Policy
 from billing.licence import standing, token
-from billing.licence.standing import State
+from billing.licence.judgement import State
 from billing.licence.token import Licence
 from billing.models import Access, Installation, Source
 from tests.factories.orgs import OrganizationFactory

@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.catalog.policies import STATUSES
-from billing.entitlement.resolution import (
+from billing.entitlement.resolution import resolve
+from billing.entitlement.verdict import (
     Facts,
     GrantFact,
     InvoiceFact,
     PlanRef,
     Policy,
     SubscriptionFact,
-    resolve,
 )
 from billing.models import Access, Source
 

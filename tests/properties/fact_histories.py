@@ -6,13 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
-from billing.entitlement.resolution import (
-    Facts,
-    GrantFact,
-    InvoiceFact,
-    PlanRef,
-    SubscriptionFact,
-)
+from billing.entitlement.verdict import Facts, GrantFact, InvoiceFact, PlanRef, SubscriptionFact
 from billing.models import Source
 
 BEGIN = datetime(2027, 1, 31, 9, 30, tzinfo=UTC)

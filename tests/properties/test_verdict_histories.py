@@ -8,13 +8,8 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from billing.entitlement.resolution import (
-    GrantFact,
-    Policy,
-    Resolution,
-    SubscriptionFact,
-    resolve,
-)
+from billing.entitlement.resolution import resolve
+from billing.entitlement.verdict import GrantFact, Policy, Resolution, SubscriptionFact
 from billing.models import Access, Source
 from quotas.engine.periods import period_at
 from quotas.models import PeriodRule

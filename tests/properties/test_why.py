@@ -13,7 +13,8 @@ from billing import catalog
 from billing.catalog.apply import apply
 from billing.entitlement import facts as known
 from billing.entitlement import history, store
-from billing.entitlement.resolution import (
+from billing.entitlement.resolution import resolve
+from billing.entitlement.verdict import (
     Facts,
     GrantFact,
     InvoiceFact,
@@ -21,7 +22,6 @@ from billing.entitlement.resolution import (
     PlanRef,
     Policy,
     SubscriptionFact,
-    resolve,
 )
 from billing.models import Access, BillingAccount, EffectivePlanChange, Grant, Source
 from billing.presentation import why as why_in_words

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from billing.entitlement.resolution import (
+from billing.entitlement.verdict import (
     Facts,
     GrantFact,
     InvoiceFact,

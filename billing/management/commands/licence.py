@@ -17,7 +17,7 @@ from django.utils import timezone
 from billing import catalog
 from billing.entitlement.clock import database_now
 from billing.licence import standing, token
-from billing.licence.standing import Standing, State
+from billing.licence.judgement import Standing, State
 from billing.licence.token import Licence
 
 
