@@ -8,7 +8,7 @@ import hashlib
 import json
 from base64 import urlsafe_b64encode
 
-from cryptography.fernet import Fernet
+from cryptography.fernet import Fernet, MultiFernet
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 
@@ -37,6 +37,11 @@ def send(message: OutboxMessage) -> None:
     OutboxMessage.objects.filter(pk=message.pk).update(payload={})
 
 
-def _seal() -> Fernet:
-    digest = hashlib.sha256(b"letters:" + settings.SECRET_KEY.encode()).digest()
-    return Fernet(urlsafe_b64encode(digest))
+def _seal() -> MultiFernet:
+    """Seals with SECRET_KEY; opens what a former key sealed that is still a fallback."""
+    keys = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+    return MultiFernet([Fernet(_derived(key)) for key in keys])
+
+
+def _derived(key: str) -> bytes:
+    return urlsafe_b64encode(hashlib.sha256(b"letters:" + key.encode()).digest())

@@ -5,7 +5,9 @@ from typing import Any, Final, TypeVar
 
 import psycopg
 import structlog
+from django.conf import settings
 from django.db import connections
+from psycopg.conninfo import conninfo_to_dict
 
 from quotas.engine import clock
 
@@ -76,6 +78,8 @@ class Session:
         parameters = connections[self._alias].get_connection_params()
         for name in ("cursor_factory", "context", "prepare_threshold", "client_encoding"):
             parameters.pop(name, None)
+        if settings.DATABASE_DIRECT_URL:  # a pooler would share our SETs with others
+            parameters |= conninfo_to_dict(settings.DATABASE_DIRECT_URL)
         parameters["application_name"] = f"ledgerline-{self._name}"
         parameters.setdefault("connect_timeout", 2)
         connection = psycopg.connect(**parameters, autocommit=True)
