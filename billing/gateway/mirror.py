@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db.models.signals import pre_save
 from djstripe import models as mirrored
 
-from billing.gateway import stripe_api
+from billing.gateway import personal, stripe_api
 from billing.gateway.stripe_api import Json, Missing
 
 logger = structlog.get_logger(__name__)
@@ -33,36 +33,17 @@ def prepare() -> None:
     account.get_or_retrieve_for_api_key = classmethod(_owner_account)
     account.get_default_api_key = _configured_key
     for model in apps.get_app_config("djstripe").get_models():
-        pre_save.connect(_leave_addresses_at_stripe, sender=model, dispatch_uid=model.__name__)
+        pre_save.connect(_leave_personal_data_at_stripe, sender=model, dispatch_uid=model.__name__)
 
 
-# Where people live is Stripe's to keep: taxes are computed there, and invoices are printed there.
-_ADDRESSES = frozenset(
-    {
-        "address", "customer_address", "shipping", "customer_shipping", "shipping_details",
-        "shipping_address", "collected_information", "phone", "customer_phone",
-    }
-)  # fmt: skip
-
-
-def _leave_addresses_at_stripe(sender: Any, instance: Any, **kwargs: Any) -> None:
-    for field in instance._meta.concrete_fields:  # noqa: SLF001  Django documents it
+def _leave_personal_data_at_stripe(sender: Any, instance: Any, **kwargs: Any) -> None:
+    kind = instance._meta.model_name  # noqa: SLF001  Django documents it
+    for field in instance._meta.concrete_fields:  # noqa: SLF001
         value = getattr(instance, field.attname)
-        if field.name in _ADDRESSES and value:
+        if value and not personal.is_kept_by_mirror(kind, field.name):
             setattr(instance, field.attname, field.get_default())
-        elif isinstance(value, dict):
-            setattr(instance, field.attname, _without_addresses(value))
-
-
-def _without_addresses(found: Any) -> Any:
-    if isinstance(found, list):
-        return [_without_addresses(item) for item in found]
-    if not isinstance(found, dict):
-        return found
-    return {
-        name: None if name in _ADDRESSES else _without_addresses(item)
-        for name, item in found.items()
-    }
+        elif isinstance(value, (dict, list, str)):
+            setattr(instance, field.attname, personal.for_mirror(value))
 
 
 # Disputes that ended well for us.

@@ -44,7 +44,7 @@ class InboxEvent(models.Model):
     livemode = models.BooleanField()
     api_version = models.CharField(max_length=64, blank=True)
     stripe_created_at = models.DateTimeField(null=True)
-    # Personal data that nobody needs is stripped before storing (GDPR; see inbox.strip_personal).
+    # Personal data that nobody needs is cut out before storing (billing.gateway.personal).
     payload = models.JSONField()
     headers = models.JSONField(default=dict)
     received_at = models.DateTimeField(db_default=Now())

@@ -189,7 +189,7 @@ class _Remembering(logging.Handler):
 
 @contextmanager
 def watching() -> Iterator[Watched]:
-    """Every logger speaks from DEBUG on meanwhile, and every task's arguments are written down."""
+    """Whatever the settings do not silence speaks from DEBUG on meanwhile; tasks' arguments too."""
     watched = Watched()
     handler = _Remembering(watched.lines, _our_formatter())
 
@@ -200,10 +200,9 @@ def watching() -> Iterator[Watched]:
         watched.tasks.append((f"task {task.name}", repr((args, kwargs))))
 
     root = logging.getLogger()
-    levels = {logger: logger.level for logger in _loggers()}
+    level = root.level
     root.addHandler(handler)
-    for logger in levels:
-        logger.setLevel(logging.DEBUG)
+    root.setLevel(logging.DEBUG)
     signals.before_task_publish.connect(note_published)
     signals.task_prerun.connect(note_run)
     try:
@@ -212,13 +211,7 @@ def watching() -> Iterator[Watched]:
         signals.before_task_publish.disconnect(note_published)
         signals.task_prerun.disconnect(note_run)
         root.removeHandler(handler)
-        for logger, level in levels.items():
-            logger.setLevel(level)
-
-
-def _loggers() -> list[logging.Logger]:
-    known = logging.Logger.manager.loggerDict.values()
-    return [logging.getLogger(), *(one for one in known if isinstance(one, logging.Logger))]
+        root.setLevel(level)
 
 
 def _our_formatter() -> logging.Formatter | None:

@@ -13,11 +13,11 @@ from billing.models import InboxEvent
 from tests.architecture import canary
 
 pytestmark = pytest.mark.django_db
-NEEDLE = "canary 4000 0000 0000 0002"
+NEEDLE = "canary in a yellow cage"
 
 
 def test_the_search_finds_a_canary_in_every_kind_of_place(redis_server):
-    payload = {"deep": [{"key": NEEDLE.replace(" ", "")}]}
+    payload = {"deep": [{"key": NEEDLE.upper()}]}
     InboxEvent.objects.create(event_id="evt_x", type="x", livemode=False, payload=payload)
     cache.set("form", {"typed": NEEDLE})
     session = SessionStore()
@@ -28,7 +28,7 @@ def test_the_search_finds_a_canary_in_every_kind_of_place(redis_server):
     mail.send_mail("Hello", f"Your card is {NEEDLE}.", "a@example.com", ["b@example.com"])
     with canary.watching() as watched:
         logging.getLogger("anything").debug("charged %s", NEEDLE)
-        tasks.process_customer.apply(args=[NEEDLE])
+        tasks.process_customer.apply(args=(NEEDLE,))
 
     found = canary.hits([NEEDLE], besides=watched.places())
 

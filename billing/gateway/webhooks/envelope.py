@@ -5,22 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-Json = dict[str, Any]
+from billing.gateway import personal
 
-# Names, addresses and contact data: nothing here needs them, so they are never stored. Checkout,
-# portal and invoice URLs and client secrets are bearer secrets.
-_PERSONAL = frozenset(
-    {
-        "address", "billing_details", "shipping", "shipping_details", "shipping_cost",
-        "customer_address", "customer_details", "customer_email", "customer_name",
-        "customer_phone", "customer_shipping", "customer_tax_ids", "collected_information",
-        "email", "phone", "individual_name", "business_name", "receipt_email", "receipt_url",
-        "client_secret", "url", "hosted_invoice_url", "invoice_pdf", "owner", "ip_address",
-        "account_tax_ids", "tax_ids", "preferred_locales", "custom_fields", "custom_text",
-        "fingerprint", "iin", "issuer_name",
-    }
-)  # fmt: skip
-_NAMED_OBJECTS = frozenset({"customer", "payment_method", "checkout.session"})
+Json = dict[str, Any]
 
 
 class Malformed(ValueError):
@@ -51,7 +38,7 @@ def read(event: Any) -> Envelope:
     subject = data.get("object") if isinstance(data, dict) else None
     if not isinstance(subject, dict):
         raise Malformed("no data.object")
-    cleaned, had_forbidden_text = without_forbidden_text(stripped(event))
+    cleaned, had_forbidden_text = without_forbidden_text(personal.for_inbox(event))
     return Envelope(
         event_id=_text(event, "id", longest=255, required=True),
         type=_text(event, "type", longest=120, required=True),
@@ -74,21 +61,6 @@ def customer_of(event: Json) -> str:
     before = event["data"].get("previous_attributes")
     former = before.get("customer") if isinstance(before, dict) else None
     return _id(subject.get("customer")) or _id(former)
-
-
-def stripped(value: Any) -> Any:
-    """The same JSON without personal data and bearer secrets."""
-    if isinstance(value, list):
-        return [stripped(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    kind = value.get("object")
-    named = isinstance(kind, str) and kind in _NAMED_OBJECTS
-    return {
-        key: stripped(item)
-        for key, item in value.items()
-        if key not in _PERSONAL and not (named and key in {"name", "description"})
-    }
 
 
 def without_forbidden_text(value: Any) -> tuple[Any, bool]:
