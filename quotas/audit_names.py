@@ -19,5 +19,8 @@ def register() -> None:
             "notices.endpoint_disabled": _("Address for notices switched off"),
             "notices.endpoint_enabled": _("Address for notices switched on"),
             "notices.secret_rotated": _("Secret for notices rotated"),
+            "satellites.token_issued": _("Service token made"),
+            "satellites.token_revoked": _("Service token revoked"),
+            "satellites.token_rotated": _("Service token rotated"),
         }
     )

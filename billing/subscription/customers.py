@@ -97,8 +97,12 @@ def _params(account: BillingAccount) -> dict[str, Any]:
 
 
 def _clock_start(account: BillingAccount) -> datetime:
-    """An organization's time never goes backwards, not even with a new customer."""
-    return account.frozen_at or account.created_at.replace(microsecond=0)
+    """An organization's time never goes backwards, not even with a new customer.
+
+    Stripe's clocks know whole seconds. The next one is taken: an instant before the organization
+    was made would lie in the usage month before its first.
+    """
+    return account.frozen_at or account.created_at.replace(microsecond=0) + timedelta(seconds=1)
 
 
 def _key(kind: str, account: BillingAccount) -> str:

@@ -33,9 +33,10 @@ def page(request: OrgRequest, slug: str) -> HttpResponse:
 @require_safe
 @requires(Capability.USAGE_VIEW_OWN)
 def meters(request: OrgRequest, slug: str) -> HttpResponse:
-    """The cards alone, for the page to ask again."""
+    """The cards alone, for the page to ask again, and the same meters beside the page."""
     with timezone.override(request.organization.time_zone):
-        return render(request, "quotas/usage.html#meters", {"page": page_of(request)})
+        context = {"page": page_of(request), "refreshed": True}
+        return render(request, "quotas/usage.html#meters", context)
 
 
 class _Echo:

@@ -40,6 +40,16 @@ def test_sixteen_at_once_make_one_customer(stripe):
     assert len(stripe.simulator.state("test_helpers.test_clock")) == 1
 
 
+def test_a_clock_begins_inside_the_first_usage_month(stripe):
+    """Stripe's clocks know whole seconds: rounded down, time began before the organization."""
+    organization = OrganizationFactory.create()
+
+    customers.ensure(organization)
+
+    (clock,) = stripe.simulator.state("test_helpers.test_clock")
+    assert clock["frozen_time"] > organization.created_at.timestamp()
+
+
 def test_a_lost_answer_is_found_again_by_the_retry(stripe, clocks):
     """B17: never a second customer."""
     organization = OrganizationFactory.create()

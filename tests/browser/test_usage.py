@@ -113,7 +113,8 @@ def test_cards_move_while_the_page_is_open(team, visitor):
     with transaction.atomic():
         enforcement.consume(team, "ai_queries", 1234, idempotency_key="now")
 
-    visitor.page.get_by_text("1,234").first.wait_for(timeout=20_000)
+    visitor.page.locator("#meters").get_by_text("1,234").wait_for(timeout=20_000)
+    visitor.page.locator("#sidebar").get_by_text("1,234 of 50,000").first.wait_for()
 
 
 def test_a_member_looks_at_their_own_share(team, visitor):

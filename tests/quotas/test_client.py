@@ -16,7 +16,9 @@ from quotas import satellites
 from quotas.client import Client, LedgerlineError, Refused, Spool, Unavailable
 from quotas.models import Balance, Reservation, UsageEvent
 from tests.billing.selling import put_on_sale
+from tests.factories.orgs import OrganizationFactory
 from tests.factories.quotas import SatelliteFactory, limited
+from tests.quotas import tutorial
 from tests.quotas.serving import ROOT, Served
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -353,3 +355,21 @@ def test_the_demonstration_consumes_and_ends_with_our_sentence(server, team, tok
 def test_a_url_that_is_none_is_refused_at_once(url):
     with pytest.raises(ValueError, match="no http"):
         Client(url, "lls_x")
+
+
+def test_the_tutorial_works_word_for_word(server, token, tmp_path):
+    """Its programs print what the page says they print: counted, refused, and away."""
+    limited(OrganizationFactory.create(slug="blue-lantern"), ai_queries=1000)
+    folder = tutorial.Folder(tmp_path, server.url, token)
+    first, read, refused, _read, away = tutorial.PRINTED
+
+    assert folder.run("first.py") == first
+    with folder.serving("assistant.py"):
+        assert [folder.ask(400), folder.ask(400)] == [read, read]
+        said = folder.ask(400)
+        server.stop()
+        rests = folder.ask(1)
+
+    assert [read[0], said[0]] == refused[:2]
+    assert "/settings/billing/?organization=" in said[1]
+    assert rests == away

@@ -173,13 +173,14 @@ def test_an_admin_watches_and_decides_nothing(team):
     assert refused.status_code == 403
 
 
-def test_the_fragment_is_the_cards_alone(team):
+def test_the_fragment_is_the_cards_and_the_meters_beside_them(team):
     use(team, 5)
 
     html = visit(owner_of(team), team, "usage-meters").content.decode()
 
     assert html.strip().startswith("<section")
     assert "every 15s" in html
+    assert 'id="sidebar" hx-swap-oob="true"' in html
     assert "<html" not in html
 
 
@@ -284,7 +285,7 @@ def test_before_anything_is_used_the_page_says_so(team):
 
     assert "nothing used in this period yet" in page
     assert "0 <small>of 50,000 included</small>" in page
-    assert 'aria-label="Usage this period"' not in page
+    assert 'aria-label="Usage this period" hidden' in page
 
 
 def test_the_page_speaks_vietnamese(team):
