@@ -6,6 +6,7 @@ cut to its prefix before rendering (A35, E10, E28).
 
 import sys
 from collections.abc import MutableMapping
+from types import NoneType
 from typing import Any
 
 import structlog
@@ -16,10 +17,11 @@ from billing.redaction import redact
 def redact_event(
     _logger: Any, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
+    """Whatever is no plain value is written as its `repr`, and a request's shows its path."""
     for key, value in event.items():
         if isinstance(value, str):
             event[key] = redact(value)
-        elif isinstance(value, (dict, list, tuple, BaseException)):
+        elif not key.startswith("_") and not isinstance(value, (int, float, NoneType)):
             event[key] = redact(repr(value))
     return event
 

@@ -70,10 +70,11 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "orgs.headers.HeadersMiddleware",  # first: answers of the others carry them too
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "django_structlog.middlewares.RequestMiddleware",
+    "config.request_log.RequestLogMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -138,7 +139,7 @@ if DEBUG and not (_database_url and _redis_url):
 
 if not (_database_url and _redis_url):
     raise ImproperlyConfigured("DATABASE_URL and REDIS_URL must be set while DEBUG is off.")
-DATABASES = {"default": env.db_url_config(_database_url)}
+DATABASES = {"default": env.db_url_config(_database_url, engine="config.postgresql")}
 DATABASES["default"]["CONN_MAX_AGE"] = env.int("DATABASE_CONN_MAX_AGE", default=60)
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DATABASES["default"].setdefault("OPTIONS", {})
@@ -368,3 +369,4 @@ from config.logging import configure  # noqa: E402  reads LOG_LEVEL and LOG_FORM
 
 LOGGING = configure(level=LOG_LEVEL, fmt=LOG_FORMAT)
 DJANGO_STRUCTLOG_CELERY_ENABLED = True
+DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False  # config.request_log notes the address

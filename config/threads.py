@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 
+from orgs.headers import without_a_page
 from quotas.rsgi import Exchanged, Headers, Scope
 
 logger = structlog.get_logger(__name__)
@@ -22,8 +23,9 @@ WSGI = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 # Larger than any body that a page or call accepts; Django has smaller limits of its own.
 LARGEST_BODY = 16 * 1_048_576
 _CHUNK = 65_536
-_TOO_LARGE = (413, [("content-type", "text/plain")], b"The request is too large.")
-_FAILED = (500, [("content-type", "text/plain")], b"Something went wrong on our side.")
+_PLAIN = [("content-type", "text/plain"), *without_a_page()]
+_TOO_LARGE = (413, _PLAIN, b"The request is too large.")
+_FAILED = (500, _PLAIN, b"Something went wrong on our side.")
 
 
 class Threads:

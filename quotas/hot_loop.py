@@ -90,8 +90,9 @@ class HotLoop:
             language = scope.headers.get("accept-language") or ""
             return hot_path.refused(error, self._problem, language)
         except Exception:
-            logger.exception("quotas.hot_loop_failed")
-            return hot_path.failed(self._problem)
+            with hot_path.identified() as identity:
+                logger.exception("quotas.hot_loop_failed")
+                return hot_path.failed(self._problem, identity)
         return None if reply is None else hot_path.fine(reply)
 
     async def _reply(self, scope: Scope, bearer: Bearer, raw: bytes) -> Reply | None:

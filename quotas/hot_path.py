@@ -5,12 +5,13 @@ no routing and no database token run. Whatever is unusual (no or a bad token, an
 content type, a body without a length) goes on to Django with the body put back.
 """
 
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from http import HTTPStatus
 from io import BytesIO
 from typing import Any, Final, NamedTuple, Protocol
+from uuid import uuid4
 
 import orjson
 import structlog
@@ -18,8 +19,10 @@ from django.conf import settings
 from django.db import connections
 from django.http import HttpRequest
 from django.utils import translation
+from structlog.contextvars import bound_contextvars
 
 from orgs.exceptions import DomainError
+from orgs.headers import without_a_page
 from quotas.api import bearers, bodies
 from quotas.api.bearers import Bearer
 from quotas.api.calls import BATCH, HOT, Call, Reply
@@ -31,15 +34,11 @@ StartResponse = Callable[..., Any]
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 _SCHEME = "bearer "
-_HEADERS: Final = [
-    ("Cache-Control", "no-store, private"),
-    ("X-Content-Type-Options", "nosniff"),
-    ("X-Frame-Options", "DENY"),
-    ("Referrer-Policy", "same-origin"),
-    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
-]
+_HEADERS: Final = without_a_page()
 OK: Final = [("Content-Type", "application/json"), *_HEADERS]
 _PROBLEM: Final = [("Content-Type", "application/problem+json"), *_HEADERS]
+_ID: Final = "X-Request-Id"
+_IN_THE_LEDGER: Final = frozenset({402, 429})
 _STATUS_LINES: Final = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 
@@ -102,20 +101,34 @@ def secret_of(authorization: str) -> str:
 
 
 def fine(reply: Reply) -> Answered:
-    headers = [*OK, *reply.headers.items()] if reply.headers else OK
-    return Answered(200, headers, reply.body)
+    said = [*OK, *reply.headers.items()] if reply.headers else OK
+    return Answered(200, said, reply.body)
 
 
 def refused(error: DomainError, problem: Problem, accepted_language: str) -> Answered:
-    """The sentence is made here, in the language that the caller accepts."""
-    with translation.override(_language(accepted_language)):
-        body = problem(error.status, error.code, str(error), **error.extra)
-    return Answered(error.status, [*_PROBLEM, *error.headers.items()], body)
+    """The sentence is made here, in the language that the caller accepts.
+
+    Only what went wrong gets an id. A quota that is used up needs no line: the ledger has a row.
+    """
+    with identified() as identity:
+        with translation.override(_language(accepted_language)):
+            body = problem(error.status, error.code, str(error), **error.extra)
+        if error.status not in _IN_THE_LEDGER:
+            logger.info("quotas.call_refused", code=error.code, status=error.status)
+    return Answered(error.status, [*_PROBLEM, (_ID, identity), *error.headers.items()], body)
 
 
-def failed(problem: Problem) -> Answered:
+def failed(problem: Problem, identity: str) -> Answered:
     detail = "Something went wrong on our side. The same key may be sent again."
-    return Answered(500, _PROBLEM, problem(500, "internal_error", detail))
+    return Answered(500, [*_PROBLEM, (_ID, identity)], problem(500, "internal_error", detail))
+
+
+@contextmanager
+def identified() -> Iterator[str]:
+    """An id for a request that went wrong, in its answer and in every log line inside."""
+    identity = str(uuid4())
+    with bound_contextvars(request_id=identity):
+        yield identity
 
 
 def _is_plain(environ: Environ) -> bool:
@@ -129,8 +142,9 @@ def _answer(call: Call, bearer: Bearer, raw: bytes, environ: Environ, problem: P
     except DomainError as error:
         return refused(error, problem, environ.get("HTTP_ACCEPT_LANGUAGE", ""))
     except Exception:
-        logger.exception("quotas.hot_path_failed")
-        return failed(problem)
+        with identified() as identity:
+            logger.exception("quotas.hot_path_failed")
+            return failed(problem, identity)
     finally:
         for connection in connections.all(initialized_only=True):
             connection.close_if_unusable_or_obsolete()

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from django.db import connection, transaction
 from django.test import Client
 
-from tests.architecture.url_rules import ORGANIZATIONS, SAFE, Rule, Who, rules_of
+from tests.architecture.url_rules import SAFE, Rule, Who, rules_of
 from tests.architecture.urlconf import Route
 
 JSON_CALLS = {Who.CALLER, Who.TOKEN_OR_PERSON, Who.SATELLITE}
@@ -19,6 +19,7 @@ STRICT = {
     "X-Frame-Options": "DENY",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
 }
 
 
@@ -43,20 +44,22 @@ class Ask:
         line = f"{method} {route.pattern} {as_of}".strip()
         if response.status_code != status:
             self.complaints.append(f"{line}: {response.status_code} instead of {status}")
-        self.judge_headers(response, line, private=rule.who in ORGANIZATIONS)
+        self.judge_headers(response, line)
 
     @property
     def report(self) -> str:
         return "\n".join(self.complaints)
 
-    def judge_headers(self, response: Any, line: str, *, private: bool) -> None:
+    def judge_headers(self, response: Any, line: str) -> None:
+        if response.get("X-Request-Id", "") == "":
+            self.complaints.append(f"{line}: no id of the request")
         policy = response.get("Content-Security-Policy", "")
         if "frame-ancestors 'none'" not in policy or "unsafe" in policy:
             self.complaints.append(f"{line}: a weak Content-Security-Policy “{policy}”")
         for name, value in STRICT.items():
             if response.get(name) != value:
                 self.complaints.append(f"{line}: {name} is {response.get(name)}")
-        if private and "no-store" not in response.get("Cache-Control", ""):
+        if "no-store" not in response.get("Cache-Control", ""):
             self.complaints.append(f"{line}: may be stored ({response.get('Cache-Control')})")
 
 

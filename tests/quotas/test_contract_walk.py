@@ -29,7 +29,7 @@ NUMBERS = {
     "resets_at", "upgrade_url", "enforcement",
 }  # fmt: skip
 EVENT = NUMBERS | {"event_id"}
-PROBLEM = {"type", "title", "status", "code", "detail"}
+PROBLEM = {"type", "title", "status", "code", "detail", "request_id"}
 
 # name → method, path, and a body that is right for an organization with some storage in use
 CALLS = {
@@ -118,6 +118,7 @@ def said(answer):
     assert answer.body["status"] == answer.status
     assert answer.body["detail"].strip()
     assert answer.body["type"] == f"/problems/{answer.body['code']}"
+    assert answer.body["request_id"] == answer.headers["X-Request-Id"]
     return answer.status, answer.body.get("field") or answer.body["code"]
 
 

@@ -8,8 +8,8 @@ import psycopg
 import pytest
 from django.utils import timezone
 
-from quotas.api import bearers
-from quotas.engine import lane, writer
+from quotas.api import bearers, calls
+from quotas.engine import enforcement, lane, writer
 from quotas.engine.session import Session
 from quotas.models import Balance, ServiceToken, UsageEvent
 from quotas.satellites import issue_token, revoke_token, rotate_token
@@ -531,9 +531,48 @@ def test_the_answers_of_both_paths_are_the_same(satellite):
     for body in bodies:
         answers = [client.post("usage/consume", body) for client in clients]
         plain = [{**answer.body, "request_id": None} for answer in answers]
+        assert len({answer.body.get("request_id", front) for answer, front in told(answers)}) == 3
         assert len({answer.status for answer in answers}) == 1
         assert plain[0] == plain[1] == plain[2]
         assert len({answer.headers["Content-Type"] for answer in answers}) == 1
+
+
+def told(answers):
+    return zip(answers, FRONTS, strict=True)
+
+
+def test_what_every_answer_says_to_a_browser_is_said_by_all_fronts(satellite):
+    _token, secret = issue_token(satellite)
+    organization = limited(storage=10)
+    wanted = {"X-Content-Type-Options", "X-Frame-Options", "Referrer-Policy", "Cache-Control"}
+    wanted |= {"Cross-Origin-Opener-Policy", "Content-Security-Policy"}
+
+    for amount in (1, 11):
+        for front in FRONTS:
+            client = SatelliteClient(secret, front=front)
+            answer = client.post("usage/consume", asked(organization, amount=amount) | key_of())
+            assert answer.headers.keys() >= wanted, (front, answer.status)
+
+
+def test_a_failure_is_found_in_the_logs_by_the_id_in_its_answer(client, monkeypatch, caplog):
+    organization = limited(storage=10)
+    assert client.post("usage/consume", asked(organization) | key_of()).status == 200
+
+    def broken(*_arguments):
+        raise RuntimeError("as a bug would")
+
+    monkeypatch.setattr(enforcement, "answered", broken)
+    monkeypatch.setattr(calls, "consume", broken)
+    monkeypatch.setitem(calls.HOT, "/api/v1/usage/consume", broken)
+    answer = client.post("usage/consume", asked(organization) | key_of())
+
+    assert (answer.status, answer.headers["Content-Type"]) == (500, "application/problem+json")
+    assert answer.body["request_id"] == answer.headers["X-Request-Id"]
+    assert answer.body["request_id"] in " ".join(str(record.msg) for record in caplog.records)
+
+
+def key_of():
+    return {"idempotency_key": str(uuid4())}
 
 
 def test_a_body_that_is_too_large_is_refused(client):
