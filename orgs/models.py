@@ -1,6 +1,7 @@
 """Who is who: users, organizations, memberships, invitations, tokens, the audit trail."""
 
 import uuid
+from datetime import datetime
 from typing import Any, ClassVar, Self
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
@@ -245,7 +246,121 @@ class AuditEntry(models.Model):
     after = models.JSONField(null=True, blank=True)
 
     class Meta:
-        indexes = [models.Index("organization", F("at").desc(), name="audit_by_organization")]
+        indexes = [
+            models.Index("organization", F("at").desc(), name="audit_by_organization"),
+            # What a person did, for the day on which their account is deleted.
+            models.Index(
+                fields=["actor_id"], condition=Q(actor_kind="person"), name="audit_by_person"
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.action} at {self.at}"
+
+
+class DataExportQuerySet(models.QuerySet["DataExport"]):
+    def unfinished(self) -> Self:
+        return self.filter(state__in=[DataExport.State.WAITING, DataExport.State.BUILDING])
+
+    def due(self, now: datetime) -> Self:
+        """Waiting, or left by a worker that died."""
+        return self.unfinished().filter(Q(leased_until=None) | Q(leased_until__lte=now))
+
+    def downloadable(self, now: datetime) -> Self:
+        return self.filter(state=DataExport.State.READY, expires_at__gt=now)
+
+
+class DataExport(models.Model):
+    """An archive of everything that an organization owns: asked for, built by a worker, fetched."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting", _("Waiting")
+        BUILDING = "building", _("Being prepared")
+        READY = "ready", _("Ready")
+        FAILED = "failed", _("Failed")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="exports")
+    asked_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    asked_at = models.DateTimeField(db_default=Now())
+    state = models.CharField(max_length=8, choices=State, default=State.WAITING)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    # Who builds it has it until then, and says so again as it goes on.
+    leased_until = models.DateTimeField(null=True, blank=True)
+    rows_done = models.BigIntegerField(default=0)
+    rows_expected = models.BigIntegerField(default=0)
+    size = models.BigIntegerField(default=0)
+    sha256 = models.CharField(max_length=64, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+
+    objects: ClassVar = DataExportQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization"],
+                condition=Q(state__in=["waiting", "building"]),
+                name="data_export_one_at_a_time",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.organization_id} asked at {self.asked_at} ({self.state})"
+
+
+class ExportChunk(models.Model):
+    """A piece of an archive. In the database, because web and worker share no disk."""
+
+    export = models.ForeignKey(DataExport, on_delete=models.CASCADE, related_name="chunks")
+    number = models.PositiveIntegerField()
+    data = models.BinaryField()
+
+    objects: ClassVar[models.Manager["ExportChunk"]] = models.Manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["export", "number"], name="export_chunk_in_order")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.export_id} {self.number}"
+
+
+class DeletionQuerySet(models.QuerySet["Deletion"]):
+    def due(self, now: datetime) -> Self:
+        return self.filter(finished_at=None, next_attempt_at__lte=now)
+
+
+class Deletion(models.Model):
+    """An organization's way out: asked for, undone until `due_at`, then carried out step by step.
+
+    Kept for good: it says when the data was erased, and nothing of the data.
+    """
+
+    organization = models.OneToOneField(
+        Organization, on_delete=models.PROTECT, primary_key=True, related_name="deletion"
+    )
+    asked_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    asked_at = models.DateTimeField(db_default=Now())
+    due_at = models.DateTimeField()
+    # Steps that need not be done again, whatever stopped the others half-way.
+    done = models.JSONField(default=list)
+    # Turns member ids into others that nobody can turn back; forgotten at the end.
+    salt = models.CharField(max_length=64, blank=True)
+    attempts = models.PositiveIntegerField(default=0)
+    next_attempt_at = models.DateTimeField()
+    last_error = models.CharField(max_length=300, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    objects: ClassVar = DeletionQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            models.Index(
+                fields=["next_attempt_at"], condition=Q(finished_at=None), name="deletion_due"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.organization_id} due {self.due_at}"
