@@ -22,6 +22,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
 from orgs.models import User
+from orgs.staff_lists import light
 
 View = Callable[..., HttpResponseBase]
 
@@ -55,6 +56,9 @@ def render_page(
 
 class StaffSite(AdminSite):
     site_header = site_title = "Ledgerline"
+
+    def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
+        super().register(model_or_iterable, light(admin_class), **options)
 
     def has_permission(self, request: HttpRequest) -> bool:
         return super().has_permission(request) and not _lacks_second_factor(request)

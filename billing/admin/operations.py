@@ -66,6 +66,7 @@ class InboxEventAdmin(ActOnly, admin.ModelAdmin):
 class OutboxMessageAdmin(ActOnly, admin.ModelAdmin):
     list_display = ("kind", "organization", "state", "attempts", "created_at", "sent_at")
     list_filter = ("state", "kind")
+    list_select_related = ("organization",)
     search_fields = ("once_per", "organization__slug")
     ordering = ("-created_at",)
     actions = ("send_again",)
