@@ -52,7 +52,7 @@ def resolve(facts: Facts, policy: Policy, now: datetime) -> Resolution:
     candidates = [
         *_from_grants(facts, now, trace),
         *_from_subscriptions(facts, policy, now, trace),
-        *_from_licence(facts, now, trace),
+        *_from_licence(facts, policy, now, trace),
         _default(facts, policy, trace),
     ]
     best = min(candidates, key=lambda found: (found.rank, found.tie))
@@ -190,11 +190,13 @@ def _subscribed(found: SubscriptionFact, plan: PlanRef, access: Access) -> Resol
     )
 
 
-def _from_licence(facts: Facts, now: datetime, trace: list[Step]) -> Iterator[_Candidate]:
+def _from_licence(
+    facts: Facts, policy: Policy, now: datetime, trace: list[Step]
+) -> Iterator[_Candidate]:
     """Where Stripe sells the plans the licence only caps them; else it is what everybody has."""
     if facts.licence is None:
         return
-    plan, refused = _licensed(facts.licence, now)
+    plan, refused = _licensed(facts.licence, policy, now)
     if plan is None:
         trace.append(Step(subject="licence", outcome=refused))
         return
@@ -219,9 +221,11 @@ def _from_licence(facts: Facts, now: datetime, trace: list[Step]) -> Iterator[_C
     )
 
 
-def _licensed(licence: LicenceFact, now: datetime) -> tuple[PlanRef | None, str]:
-    if licence.refusal or licence.plan is None:
-        return None, licence.refusal or "unknown_plan"
+def _licensed(licence: LicenceFact, policy: Policy, now: datetime) -> tuple[PlanRef | None, str]:
+    if licence.refusal:
+        return None, licence.refusal
+    if licence.plan is None or licence.plan.key not in policy.ladder:
+        return None, "unknown_plan"
     if licence.starts_at is None or licence.starts_at > now:
         return None, "not_started"
     if licence.ends_at is None or licence.ends_at <= now:
@@ -260,7 +264,7 @@ def _within_licence(
     licence = facts.licence
     if licence is None:
         return verdict
-    plan, refused = _licensed(licence, now)
+    plan, refused = _licensed(licence, policy, now)
     if plan is not None and licence.seats is not None:
         verdict = replace(verdict, seats=min(verdict.seats, licence.seats))
     most = plan or policy.default_plan
