@@ -9,6 +9,7 @@ from django.contrib.auth.models import PermissionsMixin
 from django.db import models, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Lower, Now
+from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
 # API calls name an organization by slug or by UUID, so no slug may look like a UUID.
@@ -58,6 +59,14 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def __str__(self) -> str:
         return self.name or self.email
+
+    def _get_session_auth_hash(self, secret: str | None = None) -> str:
+        """Sessions end with a new password, and with a change of what staff may do (E19)."""
+        of_password: str = super()._get_session_auth_hash(secret=secret)  # type: ignore[misc]
+        if not (self.is_staff or self.is_superuser):
+            return of_password
+        rank = f"{of_password}{self.is_staff}{self.is_superuser}"
+        return salted_hmac("orgs.User.rank", rank, secret=secret, algorithm="sha256").hexdigest()
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """One transaction with its receivers: nobody is stored without a personal organization."""
@@ -219,6 +228,23 @@ class PersonalToken(models.Model):
 
     def __str__(self) -> str:
         return f"{self.prefix}…"
+
+
+class Impersonation(models.Model):
+    """A staff member looks at pages as somebody else: read-only, with a reason, until `ends_at`."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    staff = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    person = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    reason = models.CharField(max_length=254)
+    started_at = models.DateTimeField(db_default=Now())
+    ends_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    objects: ClassVar[models.Manager["Impersonation"]] = models.Manager()
+
+    def __str__(self) -> str:
+        return f"{self.staff_id} as {self.person_id} until {self.ends_at}"
 
 
 class AuditEntry(models.Model):
