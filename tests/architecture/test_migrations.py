@@ -121,12 +121,13 @@ def scratch_database() -> Iterator[str]:
         admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
-def migrate(url: str) -> None:
+def migrate(url: str, **changes: str) -> None:
     environment = os.environ | {
         "DJANGO_SETTINGS_MODULE": "config.settings",
         "DATABASE_URL": url,
         "DJSTRIPE_SHIM": "0",
         "STRIPE_SIMULATOR_URL": "",
+        **changes,
     }
     done = subprocess.run(
         [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
