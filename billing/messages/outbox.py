@@ -27,6 +27,7 @@ class NoLongerTrue(Exception):
 
 Sender = Callable[[OutboxMessage], None]
 _senders: dict[str, Sender] = {}
+_preparations: dict[str, Sender] = {}
 
 
 def sender(kind: str) -> Callable[[Sender], Sender]:
@@ -34,6 +35,19 @@ def sender(kind: str) -> Callable[[Sender], Sender]:
 
     def register(function: Sender) -> Sender:
         _senders[kind] = function
+        return function
+
+    return register
+
+
+def preparation(kind: str) -> Callable[[Sender], Sender]:
+    """Registers what comes before the sending of a kind, outside of its transaction.
+
+    It may wait for others, who then do not wait for the receiver too; what it raises is a retry.
+    """
+
+    def register(function: Sender) -> Sender:
+        _preparations[kind] = function
         return function
 
     return register
@@ -63,6 +77,7 @@ def deliver_due(limit: int = 200) -> int:
 
 
 def _deliver(pk: int) -> int:
+    trouble = _prepare(pk)
     with transaction.atomic():
         message = (
             OutboxMessage.objects.due(timezone.now())
@@ -71,6 +86,9 @@ def _deliver(pk: int) -> int:
             .first()
         )
         if message is None:
+            return 0
+        if trouble is not None:
+            _retry_later(message, trouble)
             return 0
         try:
             with transaction.atomic():
@@ -86,6 +104,18 @@ def _deliver(pk: int) -> int:
         message.sent_at = timezone.now()
         message.save(update_fields=["state", "sent_at"])
         return 1
+
+
+def _prepare(pk: int) -> Exception | None:
+    message = OutboxMessage.objects.due(timezone.now()).filter(pk=pk).first()
+    prepare = _preparations.get(message.kind) if message else None
+    if message is None or prepare is None:
+        return None
+    try:
+        prepare(message)
+    except Exception as error:  # noqa: BLE001  whatever somebody else's server raises
+        return error
+    return None
 
 
 def _sender_of(kind: str) -> Sender:

@@ -14,8 +14,8 @@ from django.dispatch import receiver
 from billing import catalog
 from billing.catalog.policies import Trial
 from billing.entitlement import beta, clock, store
-from billing.messages import mails
-from billing.models import Access, EffectivePlan, EffectivePlanChange, Grant, OutboxMessage, Source
+from billing.messages import causes, mails
+from billing.models import Access, EffectivePlan, EffectivePlanChange, OutboxMessage, Source
 from billing.models.effective_plan import Verdict
 from billing.signals import entitlement_changed
 from orgs.models import Organization
@@ -92,17 +92,17 @@ def _longest_notice() -> timedelta:
 
 def _tell_of_access(organization: Organization, before: Verdict, after: EffectivePlan) -> None:
     was_locked, is_locked = (v.access == Access.READ_ONLY for v in (before, after))
-    cause_before, cause = _cause_of_lock(before), _cause_of_lock(after)
+    cause_before, cause = causes.of_lock(before), causes.of_lock(after)
     if is_locked and cause:
-        disputed = cause != after.owed_invoice
-        _about_invoice(organization, "locked", cause, disputed=disputed)
+        announce_lock(after)
     elif was_locked and not is_locked and _was_told(f"mail.locked:{cause_before}"):
         _about_invoice(organization, "unlocked", cause_before)
 
 
-def _cause_of_lock(verdict: Verdict) -> str:
-    """The unpaid invoice, else the one whose payment was taken back."""
-    return verdict.owed_invoice or verdict.disputed_invoice
+def announce_lock(effective: EffectivePlan) -> None:
+    cause = causes.of_lock(effective)
+    disputed = cause != effective.owed_invoice
+    _about_invoice(effective.organization, "locked", cause, disputed=disputed)
 
 
 def _was_told(key: str) -> bool:
@@ -139,27 +139,22 @@ def _tell_of_plan(organization: Organization, before: Verdict, after: EffectiveP
 
 
 def _cause_of_downgrade(organization: Organization, before: Verdict, after: EffectivePlan) -> str:
-    """What it hangs on: the unpaid invoice, the subscription that ended or changed, the trial."""
-    if after.reason == "payment_failed_downgrade":
-        return after.owed_invoice
+    """What it hangs on: the plan that was lost, or the subscription that changed to a lower one."""
     if after.source == Source.DEFAULT:
-        if before.source == Source.STRIPE:
-            return f"{before.subscription_id}:ended"
-        return _trial_of(organization) if before.source == Source.TRIAL else ""
-    if after.source == Source.STRIPE and _is_lower(before.plan.key, after.plan.key):
+        lost = before.source in {Source.STRIPE, Source.TRIAL}
+        return causes.of_the_loss(organization) if lost else ""
+    if before.subscription_id == after.subscription_id and _is_lower(before.plan.key, after):
         start = after.period_start.isoformat() if after.period_start else ""
         return f"{after.subscription_id}:{after.plan.key}:{start}"
     return ""
 
 
-def _is_lower(before: str, after: str) -> bool:
+def _is_lower(before: str, after: EffectivePlan) -> bool:
     sold = catalog.current()
-    return before in sold.plans and sold.position(after) < sold.position(before)
-
-
-def _trial_of(organization: Organization) -> str:
-    grant = Grant.objects.filter(organization=organization, source=Source.TRIAL).last()
-    return f"trial:{grant.pk}" if grant else ""
+    stripes = after.source == Source.STRIPE
+    return (
+        stripes and before in sold.plans and sold.position(after.plan.key) < sold.position(before)
+    )
 
 
 def _remind_of_trial(row: EffectivePlan, ends_at: datetime, now: datetime) -> None:
@@ -179,7 +174,7 @@ def _remind_of_trial(row: EffectivePlan, ends_at: datetime, now: datetime) -> No
 def _trial_behind(row: EffectivePlan) -> str:
     """Ours by its grant, Stripe's by its subscription."""
     ours = row.source == Source.TRIAL
-    return _trial_of(row.organization) if ours else row.subscription_id
+    return causes.of_trial(row.organization) if ours else row.subscription_id
 
 
 def _charges(row: EffectivePlan) -> bool:

@@ -1,10 +1,21 @@
-"""Whether what a mail says still holds when it leaves; what is no longer true is not sent."""
+"""Whether what a mail says still holds when it leaves; what is no longer true is not sent.
+
+Before people hear that they lost something, Stripe itself is asked: the word that they have paid
+may be on its way or lost, and of two unpaid invoices we may have heard of the younger one first.
+"""
 
 from collections.abc import Callable
 from typing import Final
 
 from billing.entitlement import clock, store
-from billing.models import Access, EffectivePlan, Invoice, OutboxMessage
+from billing.exceptions import BillingError, StripeUnavailable
+from billing.gateway import stripe_api
+from billing.gateway.webhooks import processing
+from billing.messages import causes, mails, outbox, transitions
+from billing.models import Access, BillingAccount, EffectivePlan, Invoice, OutboxMessage
+
+# Then it leaves by what we know: while Stripe is away nobody could have paid.
+_TIMES_ASKED: Final = 3
 
 
 def holds(message: OutboxMessage) -> bool:
@@ -15,8 +26,33 @@ def holds(message: OutboxMessage) -> bool:
     return check(message, store.current(message.organization))
 
 
+@outbox.preparation("mail.locked")
+@outbox.preparation("mail.unlocked")
+@outbox.preparation("mail.downgraded")
+@outbox.preparation("mail.grace_ending")
+def ask_stripe(message: OutboxMessage) -> None:
+    """Raises while another worker has the customer, and while Stripe does not answer."""
+    account = BillingAccount.objects.filter(organization=message.organization).first()
+    if account is None or not stripe_api.is_configured():
+        return
+    try:
+        free = processing.resync(account, cause=message.kind)
+    except BillingError:
+        if message.attempts < _TIMES_ASKED:
+            raise
+        return
+    if not free:
+        raise StripeUnavailable("another worker has the customer")
+
+
 def _is_locked(message: OutboxMessage, effective: EffectivePlan) -> bool:
-    return effective.access == Access.READ_ONLY
+    """By the very invoice that it names; else the right one is named now."""
+    if effective.access != Access.READ_ONLY:
+        return False
+    if message.payload.get("invoice") != causes.of_lock(effective):
+        transitions.announce_lock(effective)
+        return False
+    return True
 
 
 def _is_unlocked(message: OutboxMessage, effective: EffectivePlan) -> bool:
@@ -31,11 +67,20 @@ def _is_owed(message: OutboxMessage, effective: EffectivePlan) -> bool:
 def _is_in_grace(message: OutboxMessage, effective: EffectivePlan) -> bool:
     ends_at = effective.grace_ends_at
     in_time = ends_at is not None and clock.now_for(effective.organization) < ends_at
-    return in_time and _is_owed(message, effective)
+    return in_time and message.payload.get("invoice") == effective.owed_invoice
 
 
 def _is_on_that_plan(message: OutboxMessage, effective: EffectivePlan) -> bool:
-    return bool(effective.plan.key == message.payload.get("plan"))
+    """And for the cause of its key; else it is said under the right one."""
+    if effective.plan.key != message.payload.get("plan"):
+        return False
+    cause = message.once_per.removeprefix(f"{message.kind}:")
+    if not cause.endswith(causes.ENDED):
+        return True
+    organization, right = effective.organization, causes.of_the_loss(effective.organization)
+    if cause != right:
+        mails.announce(organization, "downgraded", once_per=right, payload=message.payload)
+    return cause == right
 
 
 def _is_on_trial(message: OutboxMessage, effective: EffectivePlan) -> bool:
