@@ -24,10 +24,11 @@ _TRIES_ANYTHING: Final = 0.05
 
 
 def drawn(life: Life, seed: int, *, at_least: int, at_most: int) -> Iterator[Step]:
-    """A whole life; the same one again for the same seed, catalogue and code."""
+    """A whole life, more often a short one; the same again for the same seed and catalogue."""
     chance = random.Random(seed)  # noqa: S311 (a repeatable choice is wanted)
     yield _beginning(life, chance)
-    for _ in range(chance.randint(at_least, at_most) - 1):
+    longest = chance.randint(at_least, at_most)
+    for _ in range(chance.randint(at_least, longest) - 1):
         yield _next(life, chance)
 
 

@@ -143,7 +143,7 @@ def test_two_hundred_whole_lives_told_in_any_way_end_the_same(open_shop, report,
     """Forty lives of up to forty steps for each catalogue, and most of the steps do something."""
     shop = open_shop(name)
 
-    prove_lives(shop, wanted=40, steps=(12, 40))
+    prove_lives(shop, wanted=40, steps=(6, 40))
 
     report(shop.figures())
     assert shop.refused < 0.25 * shop.done.total()
