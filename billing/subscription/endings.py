@@ -86,9 +86,12 @@ def is_paid_back(organization: Organization) -> bool:
 
 def _paid_back(organization: Organization) -> Iterator[Subscription]:
     """As the verdict saw it: its trace names every subscription and why it grants nothing."""
+    standing = list(organization.subscriptions.standing())
+    if not standing:  # nor is there a verdict where nothing was ever sold
+        return
     trace = store.current(organization).trace
     refused = {step["subject"] for step in trace if step["outcome"] == "refunded"}
-    for subscription in organization.subscriptions.standing():
+    for subscription in standing:
         if f"stripe:{subscription.stripe_id}" in refused:
             yield subscription
 

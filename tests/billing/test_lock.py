@@ -15,8 +15,16 @@ from billing.messages import outbox, transitions
 from billing.models import Access, EffectivePlan, OutboxMessage
 from billing.subscription import changes
 from billing.subscription.wishes import Wish
+from orgs import members, organizations
+from orgs.models import Role
 from tests.billing.subscribed import default_on_renewal, on_pro, pass_days
-from tests.factories.orgs import InvitationFactory, UserFactory, member_of, owner_of
+from tests.factories.orgs import (
+    InvitationFactory,
+    OrganizationFactory,
+    UserFactory,
+    member_of,
+    owner_of,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -210,3 +218,14 @@ def test_where_grace_ends_with_the_plan_the_subscription_ends_at_stripe(
     assert (before.plan.key, before.access) == ("hobby", Access.FULL)
     assert organization.subscriptions.get().status == "canceled"
     assert kinds(organization).count("mail.downgraded") == 1
+
+
+def test_where_nothing_is_sold_nothing_locks_and_an_organization_can_be_closed():
+    organization = OrganizationFactory.create()
+    owner = owner_of(organization)
+
+    members.invite(organization, "an@example.com", Role.MEMBER, inviter=owner)
+    organizations.close(organization, actor=owner)
+
+    organization.refresh_from_db()
+    assert organization.closed_at is not None

@@ -5,6 +5,7 @@ The page, the admin and the API repeat them, so a changed word here is a changed
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -54,9 +55,11 @@ SUBSCRIBED = Resolution(
 )
 
 
-def looked_at(outcome, **told):
-    detail = {"status": "active", "price": "price_pro", "quantity": 3, "plan": "pro"} | told
-    return Step(subject="stripe:sub_1", outcome=outcome, detail=detail)
+def looked_at(outcome: str, **told: str | int | None) -> Step:
+    detail: dict[str, str | int | None] = {
+        "status": "active", "price": "price_pro", "quantity": 3, "plan": "pro",
+    }  # fmt: skip
+    return Step(subject="stripe:sub_1", outcome=outcome, detail=detail | told)
 
 
 def test_of_nothing():
@@ -79,27 +82,27 @@ def test_of_a_subscription_with_a_pack_that_ends():
     )
 
 
-@pytest.mark.parametrize(
-    ("doubt", "around", "outcome"),
-    [
-        ({}, {"customer_deleted": True}, "customer_deleted"),
-        ({"livemode": True}, {}, "other_mode"),
-        ({}, {"livemode": True}, "other_mode"),
-        ({"plan": None}, {}, "unknown_price"),
-        ({"paused": True}, {}, "status_paused"),
-        ({"status": "canceled"}, {}, "status_canceled"),
-        ({"status": "blissful"}, {}, "status_blissful"),
-        (
-            {},
-            {"invoices": (invoice(billing_reason="subscription_create", attempt_count=0),)},
-            "first_payment_open",
-        ),
-        ({"cancel_at": NOW}, {}, "cancelled"),
-        ({"cancel_at_period_end": True, "period_end": NOW}, {}, "cancelled"),
-        # Of several doubts the first in this order is named.
-        ({"livemode": True, "plan": None, "status": "canceled"}, {}, "other_mode"),
-    ],
-)
+DOUBTS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+    ({}, {"customer_deleted": True}, "customer_deleted"),
+    ({"livemode": True}, {}, "other_mode"),
+    ({}, {"livemode": True}, "other_mode"),
+    ({"plan": None}, {}, "unknown_price"),
+    ({"paused": True}, {}, "status_paused"),
+    ({"status": "canceled"}, {}, "status_canceled"),
+    ({"status": "blissful"}, {}, "status_blissful"),
+    (
+        {},
+        {"invoices": (invoice(billing_reason="subscription_create", attempt_count=0),)},
+        "first_payment_open",
+    ),
+    ({"cancel_at": NOW}, {}, "cancelled"),
+    ({"cancel_at_period_end": True, "period_end": NOW}, {}, "cancelled"),
+    # Of several doubts the first in this order is named.
+    ({"livemode": True, "plan": None, "status": "canceled"}, {}, "other_mode"),
+]
+
+
+@pytest.mark.parametrize(("doubt", "around", "outcome"), DOUBTS)
 def test_of_a_subscription_that_grants_nothing(doubt, around, outcome):
     facts = Facts(subscriptions=(subscription(**doubt),), **around)
 
@@ -115,7 +118,7 @@ def test_of_a_subscription_that_grants_nothing(doubt, around, outcome):
 
 @pytest.mark.parametrize("word", ["send_invoice", "paid", "settled"])
 def test_a_first_invoice_withholds_the_plan_only_while_a_debit_is_under_way(word):
-    harmless = {
+    harmless: dict[str, Any] = {
         "send_invoice": {"collection_method": "send_invoice"},
         "paid": {"status": "paid"},
         "settled": {"amount_remaining": 0},
@@ -598,9 +601,9 @@ def test_of_two_debts_of_one_instant_the_lower_id_is_named():
     later = invoice(stripe_id="in_0", finalized_at=NOW)
     facts = Facts(invoices=(invoice(stripe_id="in_9"), invoice(stripe_id="in_2"), later))
 
-    since, named = owed_since(facts, NOW)
+    found = owed_since(facts, NOW)
 
-    assert (since, named.stripe_id) == (NOW - DAY, "in_2")
+    assert found == (NOW - DAY, facts.invoices[1])
 
 
 # --- Disputes ---------------------------------------------------------------------------------
