@@ -149,7 +149,9 @@ DATABASE_DIRECT_URL = env.str("DATABASE_DIRECT_URL", default="")
 DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = bool(DATABASE_DIRECT_URL)
 
 REDIS_URL = _redis_url
-CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default=REDIS_URL)
+CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="") or REDIS_URL
+if "+cluster://" in CELERY_BROKER_URL:
+    raise ImproperlyConfigured("CELERY_BROKER_URL must be one Redis: Celery speaks to no cluster.")
 
 # Login attempts and rate limits must survive a cache flush, so they live in PostgreSQL (E20).
 CACHES = {

@@ -89,14 +89,16 @@ GROUPS: Final = (
             Variable("DATABASE_CONN_MAX_AGE", "Seconds that a connection is kept.", "60"),
             Variable(
                 "REDIS_URL",
-                "The server of readings. It may be lost at any time.",
+                "The server of readings, which may be lost at any time. A Redis Cluster is named by"
+                " some of its nodes: redis+cluster://:password@host:port,host:port.",
                 "redis://127.0.0.1:6379/0",
                 secret=True,
                 required=True,
             ),
             Variable(
                 "CELERY_BROKER_URL",
-                "The server of tasks: its own in production, where readings push nothing out.",
+                "The server of tasks: its own in production, where readings push nothing out. One"
+                " server, also where readings have a cluster.",
                 secret=True,
             ),
         ),

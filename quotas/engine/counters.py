@@ -1,24 +1,27 @@
 """The only door to Redis: readings for `check`. Nothing read here ever admits a consume.
 
 Per organization one hash, `quota:{<id>}`, with one hash tag, so that a cluster keeps it together:
-a field per meter and member, and `!`, the sequence below which readings are void.
+a field per meter and member, and `!`, the sequence below which readings are void. Behind it stands
+one Redis, or a cluster (`redis_cluster`).
 """
 
 import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache
-from typing import cast
+from typing import Any, cast
 from uuid import UUID
 
 import structlog
 from django.conf import settings
 from redis import Redis
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
+from quotas.engine import redis_cluster
 from quotas.engine.readings import Reading
+from quotas.engine.redis_cluster import Call, Cluster
 
 logger = structlog.get_logger(__name__)
 
@@ -28,6 +31,7 @@ RENEW_SECONDS = 0.6  # before the end, a copy in use is read again behind the ca
 KEPT_SECONDS = 600  # in Redis, after the last write
 REST_SECONDS = 1.0  # after a failure, so that an outage costs one timeout a second, not one a call
 MOST_LOCAL = 50_000
+MOST_PAID = 500  # of what is owed, in one round trip
 
 _FLOOR = "!"
 
@@ -44,22 +48,31 @@ for i = 2, #ARGV, 3 do
     redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1] .. '|' .. ARGV[i + 2])
   end
 end
-redis.call('EXPIRE', KEYS[1], ARGV[1])
+return redis.call('EXPIRE', KEYS[1], ARGV[1])
 """
 _FORGET = """
+local kind = redis.call('TYPE', KEYS[1]).ok
+local floor = kind == 'hash' and redis.call('HGET', KEYS[1], '!') or '0'
+if (tonumber(floor) or 0) < tonumber(ARGV[2]) then floor = ARGV[2] end
 redis.call('DEL', KEYS[1])
-redis.call('HSET', KEYS[1], '!', ARGV[2])
-redis.call('EXPIRE', KEYS[1], ARGV[1])
+redis.call('HSET', KEYS[1], '!', floor)
+return redis.call('EXPIRE', KEYS[1], ARGV[1])
 """
 
 Place = tuple[UUID, str, str]  # organization, meter, member
+Arguments = list[bytes | str | int]
+
+
+def client() -> Redis | Cluster:
+    """One pool per process; a call that takes longer than 50 ms counts as an outage."""
+    return _client_at(settings.REDIS_URL)
 
 
 @cache
-def client() -> Redis:
-    """One pool per process; a call that takes longer than 50 ms counts as an outage."""
-    return Redis.from_url(
-        settings.REDIS_URL,
+def _client_at(url: str) -> Redis | Cluster:
+    connect = Cluster if redis_cluster.is_cluster(url) else Redis.from_url
+    return connect(
+        url,
         socket_timeout=TIMEOUT_SECONDS,
         socket_connect_timeout=TIMEOUT_SECONDS,
         decode_responses=False,
@@ -94,6 +107,8 @@ class _Local:
         # Sequences below which a reading is void: of an organization, of one place.
         self.floors: dict[UUID, int] = {}
         self.overtaken: dict[Place, int] = {}
+        # Of what Redis could not be told: it may hold something older, and must forget it.
+        self.owed: dict[UUID, int] = {}
         self.rests_until = 0.0
         self.lock = threading.Lock()
         self.ageing: set[Place] = set()
@@ -117,7 +132,11 @@ class _Local:
             known = self.readings.get(place)
             if known is not None and known[1].sequence > reading.sequence:
                 return False
-            floor = max(self.floors.get(place[0], 0), self.overtaken.get(place, 0))
+            floor = max(
+                self.floors.get(place[0], 0),
+                self.overtaken.get(place, 0),
+                self.owed.get(place[0], 0),
+            )
             if reading.sequence < floor:
                 return False  # read before the change, and on its way since
             self.overtaken.pop(place, None)
@@ -135,6 +154,20 @@ class _Local:
             self.floors[organization] = floor
             for place in [place for place in self.readings if place[0] == organization]:
                 del self.readings[place]
+
+    def owe(self, sequences: Mapping[UUID, int]) -> None:
+        with self.lock:
+            if len(self.owed) >= MOST_LOCAL:
+                self.owed.clear()
+            for organization, sequence in sequences.items():
+                self.owed[organization] = max(self.owed.get(organization, 0), sequence)
+        self.on_ageing()
+
+    def paid(self, sequences: Mapping[UUID, int]) -> None:
+        with self.lock:
+            for organization, sequence in sequences.items():
+                if self.owed.get(organization) == sequence:
+                    del self.owed[organization]
 
 
 def _nobody() -> None:
@@ -181,27 +214,25 @@ def renew_with(wake: Callable[[], None]) -> None:
 
 
 def renew() -> None:
-    """Reads again what is in use and about to end, in one round trip."""
+    """Reads again what is in use and about to end, in one round trip; pays what is owed."""
+    _pay()
     places = list(_local.ageing)
     _local.ageing.difference_update(places)
     if not places or time.monotonic() < _local.rests_until:
         return
-    try:
-        with client().pipeline(transaction=False) as pipeline:
-            for organization, meter, member in places:
-                pipeline.hmget(_key(organization), [_FLOOR, _field(meter, member)])
-            answers = pipeline.execute()
-    except RedisError as error:
-        _rest(error)
-        return
-    for place, (floor, raw) in zip(places, answers, strict=True):
+    calls: list[Call] = [
+        ("HMGET", _key(organization), _FLOOR, _field(meter, member))
+        for organization, meter, member in places
+    ]
+    for place, answer in zip(places, _ask(calls), strict=True):
+        floor, raw = answer or (None, None)
         reading = _parsed(raw, floor)
         if reading is not None and reading.per_member == bool(place[2]):
             _local.put(place, reading)
 
 
 def is_ageing() -> bool:
-    return bool(_local.ageing)
+    return bool(_local.ageing or _local.owed)
 
 
 def last_known(place: Place) -> Reading | None:
@@ -231,30 +262,25 @@ def store(readings: Mapping[Place, Reading]) -> None:
 
     One round trip for all: a redis-py call costs as much CPU as a decision.
     """
-    by_organization: dict[UUID, list[bytes | str | int]] = {}
+    by_organization: dict[UUID, Arguments] = {}
+    newest: dict[UUID, int] = {}
     for (organization, meter, member), reading in readings.items():
         arguments = by_organization.setdefault(organization, [KEPT_SECONDS])
         arguments += [_field(meter, member), reading.sequence, reading.to_json()]
-    _attempt(_STORE, by_organization)
+        newest[organization] = max(newest.get(organization, 0), reading.sequence)
+    _tell(_STORE, by_organization, newest)
 
 
 def forget(organization: UUID, sequence: int) -> None:
     """After a change of limits: readings below `sequence` are void, also those still on the way."""
     _local.drop(organization, sequence)
-    _attempt(_FORGET, {organization: [KEPT_SECONDS, sequence]})
+    _tell(_FORGET, {organization: [KEPT_SECONDS, sequence]}, {organization: sequence})
 
 
 def publish(numbers: Mapping[str, tuple[int, int]]) -> None:
     """Plain numbers under keys of a product's own: key → number, and seconds that it lives."""
-    if time.monotonic() < _local.rests_until:
-        return
-    try:
-        with client().pipeline(transaction=False) as pipeline:
-            for key, (number, seconds) in numbers.items():
-                pipeline.set(key, number, ex=seconds)
-            pipeline.execute()
-    except RedisError as error:
-        _rest(error)
+    if time.monotonic() >= _local.rests_until:
+        _ask([("SET", key, number, "EX", life) for key, (number, life) in numbers.items()])
 
 
 def forget_locally() -> None:
@@ -263,6 +289,7 @@ def forget_locally() -> None:
     _local.floors.clear()
     _local.overtaken.clear()
     _local.ageing.clear()
+    _local.owed.clear()
     _local.rests_until = 0.0
 
 
@@ -289,7 +316,7 @@ def _from_redis(organization: UUID, meter: str, member: str) -> Iterator[tuple[P
     try:
         floor, *found = client().hmget(_key(organization), fields)
     except RedisError as error:
-        _rest(error)
+        _failed(error)
         return
     for name, raw in zip(members, found, strict=True):
         reading = _parsed(raw, floor)
@@ -312,25 +339,70 @@ def _parsed(raw: bytes | str | None, floor: bytes | str | None) -> Reading | Non
         return None
 
 
-def _attempt(script: str, calls: Mapping[UUID, list[bytes | str | int]]) -> None:
-    """Redis is a convenience: a failure is logged, and readings expire by themselves."""
-    if time.monotonic() < _local.rests_until:
-        return
+def _ask(calls: Sequence[Call]) -> list[Any]:
+    """An answer per call, in one round trip (of a cluster: one per node); None for a miss."""
     try:
-        try:
-            _pipelined(script, calls)
-        except NoScriptError:  # a fresh Redis, or one that was flushed
-            client().script_load(script)
-            _pipelined(script, calls)
+        redis = client()
+        if isinstance(redis, Cluster):
+            return redis.ask(calls)
+        with redis.pipeline(transaction=False) as pipeline:
+            for call in calls:
+                pipeline.execute_command(*call)
+            answers = pipeline.execute(raise_on_error=False)
+        return [_judged(answer) for answer in answers]
     except RedisError as error:
-        _rest(error)
+        _failed(error)
+        return [None] * len(calls)
 
 
-def _pipelined(script: str, calls: Mapping[UUID, list[bytes | str | int]]) -> None:
+def _judged(answer: Any) -> Any:
+    if not isinstance(answer, RedisError):
+        return answer
+    _failed(answer)
+    return None
+
+
+def _tell(script: str, calls: Mapping[UUID, Arguments], newest: Mapping[UUID, int]) -> None:
+    """Redis is a convenience. What it could not be told it forgets when it is back: an older
+    reading would else be believed until it expires."""
+    told = _attempt(script, {_key(organization): values for organization, values in calls.items()})
+    if missed := {o: sequence for o, sequence in newest.items() if _key(o) not in told}:
+        _local.owe(missed)
+
+
+def _pay() -> None:
+    if not _local.owed:
+        return
+    with _local.lock:
+        owed = dict(list(_local.owed.items())[:MOST_PAID])
+    told = _attempt(_FORGET, {_key(o): [KEPT_SECONDS, sequence] for o, sequence in owed.items()})
+    _local.paid({o: sequence for o, sequence in owed.items() if _key(o) in told})
+
+
+def _attempt(script: str, calls: Mapping[str, Arguments]) -> Collection[str]:
+    """Returns the keys of those that were carried out."""
+    if time.monotonic() < _local.rests_until:
+        return ()
+    try:
+        redis = client()
+        if isinstance(redis, Cluster):
+            return redis.run(script, _digest(script), calls)
+        try:
+            _pipelined(redis, script, calls)
+        except NoScriptError:  # a fresh Redis, or one that was flushed
+            redis.script_load(script)
+            _pipelined(redis, script, calls)
+    except RedisError as error:
+        _failed(error)
+        return ()
+    return calls.keys()
+
+
+def _pipelined(redis: Redis, script: str, calls: Mapping[str, Arguments]) -> None:
     digest = _digest(script)
-    with client().pipeline(transaction=False) as pipeline:
-        for organization, arguments in calls.items():
-            pipeline.evalsha(digest, 1, _key(organization), *arguments)
+    with redis.pipeline(transaction=False) as pipeline:
+        for key, arguments in calls.items():
+            pipeline.evalsha(digest, 1, key, *arguments)
         pipeline.execute()
 
 
@@ -340,7 +412,10 @@ def _digest(script: str) -> str:
     return hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
 
 
-def _rest(error: RedisError) -> None:
+def _failed(error: RedisError) -> None:
+    """A key that somebody else made is a miss; whatever else is an outage."""
+    if isinstance(error, ResponseError) and str(error).startswith("WRONGTYPE"):
+        return
     _local.rests_until = time.monotonic() + REST_SECONDS
     logger.warning("quotas.redis_unavailable", error=type(error).__name__)
 

@@ -86,6 +86,7 @@ def test_a_host_without_a_secret_key_does_not_boot(tmp_path):
         ({"STRIPE_WEBHOOK_SECRET": ""}, "config.E002"),
         ({"DATABASE_URL": ""}, "DATABASE_URL and REDIS_URL must be set"),
         ({"REDIS_URL": ""}, "DATABASE_URL and REDIS_URL must be set"),
+        ({"REDIS_URL": "redis+cluster://127.0.0.1:1"}, "CELERY_BROKER_URL must be one Redis"),
     ],
 )
 def test_the_web_does_not_start_with_unsafe_production_settings(changes, complaint):
