@@ -3,7 +3,7 @@
 import os
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from statistics import median
 from typing import Any, TypedDict
@@ -31,14 +31,22 @@ class Cost(TypedDict):
     buffers_of_64: float  # the same where 64 share one call
     p50_us: float
     p99_us: float
+    table_bytes: float  # of the ledger, per row
+    index_bytes: float
 
 
-def measure(sizes: Sequence[tuple[int, int]], say: Any) -> list[Cost]:
+def measure(sizes: Sequence[tuple[int, int]], say: Any, *, keep: bool = False) -> list[Cost]:
     """`sizes` are (organizations, ledger rows), each at least the one before."""
     organizations.empty()
+    found = list(_grown(sizes, say))
+    if not keep:
+        organizations.empty()
+    return found
+
+
+def _grown(sizes: Sequence[tuple[int, int]], say: Any) -> Iterator[Cost]:
     known: list[UUID] = []
     rows = 0
-    found = []
     for wanted, wanted_rows in sizes:
         say(f"cost at {wanted:,} organizations and {wanted_rows:,} ledger rows")
         while len(known) < wanted:
@@ -48,12 +56,11 @@ def measure(sizes: Sequence[tuple[int, int]], say: Any) -> list[Cost]:
             organizations.fill_ledger(more, salt=f"-{rows}")
             rows += more
         organizations.settle()
-        found.append(_cost(known, rows))
-    organizations.empty()
-    return found
+        yield _cost(known, rows)
 
 
 def _cost(known: list[UUID], rows: int) -> Cost:
+    table, indexes = organizations.bytes_per_event()
     with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
         connection.execute("SET timezone = 'UTC'")
         with connection.cursor() as cursor:
@@ -64,6 +71,8 @@ def _cost(known: list[UUID], rows: int) -> Cost:
                 ledger_rows=rows,
                 buffers=_buffers(cursor, known, 1),
                 buffers_of_64=_buffers(cursor, known, 64) / 64,
+                table_bytes=round(table, 1),
+                index_bytes=round(indexes, 1),
                 **_latency(connection, known),
             )
 

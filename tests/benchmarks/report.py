@@ -77,7 +77,8 @@ def judged(verdicts: list[Verdict]) -> Table:
 
 def grown(costs: list[Cost]) -> Table:
     table = Table(title="Cost of one consume in PostgreSQL", title_justify="left")
-    for name in ("organizations", "ledger rows", "buffers", "buffers, of 64", "p50 ms", "p99 ms"):
+    names = ("organizations", "ledger rows", "buffers", "of 64", "p50 ms", "p99 ms", "bytes/row")
+    for name in names:
         table.add_column(name, justify="right")
     for cost in costs:
         table.add_row(
@@ -87,6 +88,7 @@ def grown(costs: list[Cost]) -> Table:
             f"{cost['buffers_of_64']:.1f}",
             f"{cost['p50_us'] / 1000:.2f}",
             f"{cost['p99_us'] / 1000:.2f}",
+            f"{cost['table_bytes']:.0f} + {cost['index_bytes']:.0f}",
         )
     return table
 

@@ -34,7 +34,7 @@ def verdicts(found: Results, copy: float, insert_us: float, costs: list[Cost]) -
         *_against_others(found),
         *_batches(found, copy),
         _one_connection(found, insert_us),
-        *_growth(costs),
+        *growth(costs),
     ]
 
 
@@ -86,7 +86,7 @@ def _one_connection(found: Results, insert_us: float) -> Verdict:
     )
 
 
-def _growth(costs: list[Cost]) -> list[Verdict]:
+def growth(costs: list[Cost]) -> list[Verdict]:
     return [
         Verdict(
             name=f"buffers at {_size(cost)} / at {_size(costs[0])}",
