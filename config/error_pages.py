@@ -24,13 +24,13 @@ class DomainErrorMiddleware:
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         if isinstance(exception, DomainError):
-            return _refusal(request, exception)
+            return refusal(request, exception)
         if isinstance(exception, Http404):
             return not_found(request, exception)
         return None
 
 
-def _refusal(request: HttpRequest, error: DomainError) -> HttpResponse:
+def refusal(request: HttpRequest, error: DomainError) -> HttpResponse:
     if _wants_json(request):
         response: HttpResponse = _json(error.status, error.code, str(error), error.extra)
     else:

@@ -84,6 +84,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "config.impersonation.ImpersonationMiddleware",  # from here on `user` is whose pages are seen
     "orgs.preferences.PreferencesMiddleware",
     "orgs.middleware.CurrentOrganizationMiddleware",
     "billing.middleware.LockMiddleware",

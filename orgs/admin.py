@@ -10,11 +10,14 @@ from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from orgs import audit
 from orgs.models import (
     AuditEntry,
+    Impersonation,
     Invitation,
     Membership,
     Organization,
@@ -22,6 +25,7 @@ from orgs.models import (
     SlugHistory,
     User,
 )
+from orgs.views import impersonation  # noqa: F401  its page of the admin
 
 
 class LookOnly:
@@ -74,16 +78,22 @@ class PersonAdmin(UserAdmin):
     list_display = ("email", "name", "is_active", "is_staff", "date_joined", "last_login")
     list_filter = ("is_active", "is_staff", "is_superuser")
     search_fields = ("email", "name")
-    readonly_fields = ("email", "date_joined", "last_login")
+    readonly_fields = ("email", "date_joined", "last_login", "as_seen_by_them")
     fieldsets = (
         (None, {"fields": ("email", "name", "language", "time_zone")}),
         (_("Access"), {"fields": ("is_active", "is_staff", "is_superuser", "groups")}),
         (_("Dates"), {"fields": ("date_joined", "last_login")}),
+        (_("Support"), {"fields": ("as_seen_by_them",)}),
     )
     filter_horizontal = ("groups",)
     add_form = PersonCreationForm
     add_fieldsets = ((None, {"fields": ("email", "usable_password", "password1", "password2")}),)
     inlines = (MembershipsOfPerson,)
+
+    @admin.display(description=_("the product"))
+    def as_seen_by_them(self, person: User) -> str:
+        url = reverse("admin:impersonate", kwargs={"person": person.pk})
+        return format_html('<a href="{}">{}</a>', url, _("See it as they do"))
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
         return self.readonly_fields if obj is not None else ()
@@ -148,6 +158,13 @@ class PersonalTokenAdmin(LookOnly, admin.ModelAdmin):
     list_select_related = ("user",)
     search_fields = ("prefix", "user__email")
     exclude = ("token_hash",)
+
+
+@admin.register(Impersonation)
+class ImpersonationAdmin(LookOnly, admin.ModelAdmin):
+    list_display = ("staff", "person", "reason", "started_at", "ends_at", "ended_at")
+    list_select_related = ("staff", "person")
+    search_fields = ("staff__email", "person__email", "reason")
 
 
 @admin.register(AuditEntry)

@@ -5,7 +5,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
-from orgs import capabilities, current
+from orgs import capabilities, current, impersonation
 from orgs.models import Membership, User
 
 SWITCHER_LENGTH = 50
@@ -27,10 +27,11 @@ def shell(request: HttpRequest) -> dict[str, Any]:
         return dict(_ANONYMOUS)
     memberships = SimpleLazyObject(lambda: list(current.open_memberships(user)[:SWITCHER_LENGTH]))
     inside: Membership | None = getattr(request, "membership", None)
+    looking = {"impersonation": impersonation.of(request)}
     if inside is not None:
-        return _describe(inside, memberships)
+        return looking | _describe(inside, memberships)
     chosen = _Once(user, memberships)
-    return {
+    return looking | {
         "memberships": memberships,
         "membership": SimpleLazyObject(chosen.membership),
         "organization": SimpleLazyObject(chosen.organization),

@@ -76,6 +76,16 @@ def is_open_when_locked(view: object) -> bool:
     return bool(getattr(view, "open_when_locked", False))
 
 
+def settles_when_read(view: V) -> V:
+    """Marks a page whose reading brings rows up to date: nothing for who only looks on (E12)."""
+    cast(Any, view).settles_when_read = True
+    return view
+
+
+def settled_when_read(view: object) -> bool:
+    return bool(getattr(view, "settles_when_read", False))
+
+
 def require(held: frozenset[str], capability: str) -> None:
     """Raises NotAllowed, naming the roles to ask."""
     if capability not in held:

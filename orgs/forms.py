@@ -116,6 +116,15 @@ class TokenForm(forms.Form):
         return None if days == NEVER else int(days)
 
 
+class ImpersonationForm(forms.Form):
+    reason = forms.CharField(
+        label=_("Why"),
+        min_length=10,
+        max_length=254,
+        help_text=_("The people of the organizations read this in their audit trail."),
+    )
+
+
 class AuditFilterForm(forms.Form):
     """All optional; an unreadable value simply filters nothing."""
 

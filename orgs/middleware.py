@@ -12,7 +12,7 @@ from django.utils.cache import patch_cache_control
 from django.utils.http import urlencode
 from django_htmx.http import HttpResponseClientRedirect
 
-from orgs import capabilities, current, organizations
+from orgs import capabilities, current, impersonation, organizations
 from orgs.exceptions import OrganizationNotFound
 from orgs.models import Membership, User
 from orgs.requests import OrgRequest
@@ -52,7 +52,8 @@ class CurrentOrganizationMiddleware:
             return login_redirect(request)
         membership = _membership(request.user, str(kwargs.get("slug", "")))
         enter(request, membership)
-        _note_activity(membership)
+        if impersonation.of(request) is None:
+            _note_activity(membership)
         if request.method not in _SAFE_METHODS:
             _remember(request.user, membership)
         return None

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from orgs.views import api_keys, audit, invitations, members, organizations
+from orgs.views import api_keys, audit, impersonation, invitations, members, organizations
 
 app_name = "orgs"
 
@@ -10,6 +10,7 @@ urlpatterns = [
     path("organizations/new/", organizations.new, name="new"),
     path("profile/", organizations.profile, name="profile"),
     path("profile/delete/", organizations.delete_account, name="delete-account"),
+    path("impersonation/end/", impersonation.end, name="impersonation-end"),
     path("invitations/<str:token>/", invitations.landing, name="invitation"),
     path("invitations/<str:token>/sign-up/", invitations.sign_up, name="invitation-sign-up"),
     path("invitations/<str:token>/accept/", invitations.accept, name="invitation-accept"),

@@ -23,7 +23,7 @@ from billing.subscription import checkout
 from billing.subscription.opening import CheckoutNotOpen
 from billing.views.answers import back_to_billing, see_other, stripe_is_away
 from orgs.capabilities import Capability
-from orgs.decorators import open_when_locked, requires
+from orgs.decorators import open_when_locked, requires, settles_when_read
 from orgs.exceptions import Unprocessable
 from orgs.requests import OrgRequest
 
@@ -73,6 +73,7 @@ def start(request: OrgRequest, slug: str) -> HttpResponse:
 @never_cache
 @require_safe
 @requires(Capability.BILLING_MANAGE)
+@settles_when_read
 def returned(request: OrgRequest, slug: str) -> HttpResponse:
     """Settles the session they come back with, so that who paid never sees the free plan (B4)."""
     return render(request, "billing/return.html", {"outcome": _outcome(request, slug)})
@@ -81,6 +82,7 @@ def returned(request: OrgRequest, slug: str) -> HttpResponse:
 @never_cache
 @require_safe
 @requires(Capability.BILLING_MANAGE)
+@settles_when_read
 def state(request: OrgRequest, slug: str) -> HttpResponse:
     """The same answer without the page around it, for the page to ask again."""
     return render(request, "billing/return.html#state", {"outcome": _outcome(request, slug)})

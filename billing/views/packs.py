@@ -13,7 +13,7 @@ from billing.models import PackPurchase
 from billing.subscription import credit_packs, holding
 from billing.views.answers import back_to_billing, see_other, stripe_is_away
 from orgs.capabilities import Capability
-from orgs.decorators import requires
+from orgs.decorators import requires, settles_when_read
 from orgs.requests import OrgRequest
 
 
@@ -36,6 +36,7 @@ def buy(request: OrgRequest, slug: str) -> HttpResponse:
 @never_cache
 @require_safe
 @requires(Capability.BILLING_MANAGE)
+@settles_when_read
 def returned(request: OrgRequest, slug: str) -> HttpResponse:
     """Settles the session they come back with; the billing page then shows the credits."""
     session_id = request.GET.get("session_id", "").replace("\x00", "")

@@ -13,6 +13,7 @@ from billing.insight import visits
 from billing.presentation import billing_page
 from billing.presentation.buttons import Terms, contact_link
 from orgs import current as current_organization
+from orgs import impersonation
 from orgs.capabilities import Capability
 from orgs.decorators import person_required, requires
 from orgs.requests import OrgRequest, PersonRequest
@@ -29,7 +30,8 @@ def current(request: PersonRequest) -> HttpResponse:
 @require_safe
 @requires(Capability.BILLING_VIEW)
 def page(request: OrgRequest, slug: str) -> HttpResponse:
-    visits.note(request.organization)
+    if impersonation.of(request) is None:
+        visits.note(request.organization)
     context = {
         "page": billing_page.of(request.organization, _terms(request)),
         "may_pay": Capability.BILLING_MANAGE in request.capabilities,

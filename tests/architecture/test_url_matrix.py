@@ -376,6 +376,7 @@ ADMIN_SAMPLES = {
     "action_name": "sync",
     "model_name": "account",
     "organization": "6f0c3c1e-0000-4000-8000-000000000001",
+    "person": "6f0c3c1e-0000-4000-8000-000000000002",
 }
 
 

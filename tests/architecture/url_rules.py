@@ -181,6 +181,7 @@ RULES: dict[str, Rule] = {
     "profile/": person(body=NAMELESS, GET=200, POST=422),
     "profile/delete/": person(POST=422),
     "settings/billing/": person(GET=302),
+    "impersonation/end/": person(POST=302),
     # Invitations: the link is the secret; accepting needs the login that it was mailed to.
     "invitations/<str:token>/": Rule(who=Who.LINK, answers={"GET": 200}),
     "invitations/<str:token>/sign-up/": Rule(who=Who.LINK, answers={"POST": 302}),
