@@ -39,8 +39,11 @@ class Report:
     findings: int = 0
 
 
-def run() -> Report:
-    """Safe to repeat and to run beside everything else: all of it happens under the locks."""
+def run(*, everybody: bool = False) -> Report:
+    """Safe to repeat and to run beside everything else: all of it happens under the locks.
+
+    After a restore `everybody` is due: what Stripe had delivered already, it lists no more.
+    """
     if not stripe_api.is_configured():
         return Report(undelivered=0, resynced=0, failed=0)
     record = ReconcileRun.objects.create()
@@ -48,7 +51,7 @@ def run() -> Report:
     missed = list(_take_undelivered())
     for customer_id in set(missed):
         processing.drain(customer_id)
-    stalest = list(_stalest())
+    stalest = list(_stalest(everybody=everybody))
     synced = sum(_resync(account) for account in stalest)
     report = Report(
         undelivered=len(missed),
@@ -87,17 +90,15 @@ def _note_lost(found: envelope.Envelope) -> None:
     )
 
 
-def _stalest() -> Any:
+def _stalest(*, everybody: bool) -> Any:
     """The cursor is the last turn, not the last success: a customer that fails holds up nobody."""
-    live = (
-        BillingAccount.objects.exclude(stripe_customer_id=None)
-        .filter(
-            Q(organization__subscriptions__isnull=False)
-            | Q(organization__checkout_intents__isnull=False)
-        )
-        .select_related("organization")
-        .distinct()
-    )
+    live = BillingAccount.objects.exclude(stripe_customer_id=None).select_related("organization")
+    if everybody:
+        return live.order_by("pk")
+    live = live.filter(
+        Q(organization__subscriptions__isnull=False)
+        | Q(organization__checkout_intents__isnull=False)
+    ).distinct()
     share = max(_LEAST, -(-live.count() // _SLICE))
     return live.order_by(F("swept_at").asc(nulls_first=True), "pk")[:share]
 
