@@ -10,7 +10,10 @@ from typing import Any
 from django.db import connections, transaction
 
 SQL = Path(__file__).resolve().parent / "sql"
-FILES = ("usage_period", "usage_credits", "apply_usage", "settle_usage", "read_usage")
+FILES = (
+    "usage_period", "usage_credits", "usage_verdict", "apply_usage", "apply_usage_line",
+    "settle_usage", "read_usage",
+)  # fmt: skip
 
 
 def install(using: str = "default", **kwargs: Any) -> None:

@@ -12,11 +12,23 @@ from quotas.engine.decisions import Request
 from quotas.engine.readings import Reading
 
 _BATCHED = frozenset({"consume", "record", "reserve"})
+_LINES = frozenset({"consume", "record"})
+# Up to so many lines of different organizations, deciding each by itself is cheaper than a batch.
+FEW_LINES = 6
 
 _APPLY = """
 SELECT * FROM apply_usage(
     %s::uuid[], %s::text[], %s::bigint[], %s::text[], %s::smallint[], %s::bigint[], %s::text[],
     %s::text[], %s::bigint[], %s::timestamptz[], %s::integer[], %s::text[], %s::integer)
+"""
+_APPLY_LINES = """
+SELECT a.* FROM unnest(
+    %s::uuid[], %s::text[], %s::bigint[], %s::text[], %s::bigint[], %s::text[], %s::text[],
+    %s::bigint[], %s::text[]
+) WITH ORDINALITY AS t(org, verb, satellite, key, print, meter, member, amount, dimensions, ord)
+CROSS JOIN LATERAL apply_usage_line(
+    t.org, t.verb, t.satellite, t.key, t.print, t.meter, t.member, t.amount, t.dimensions) a
+ORDER BY t.ord
 """
 _SETTLE = """
 SELECT s.* FROM unnest(
@@ -78,6 +90,8 @@ def apply(cursor: Executes, requests: Sequence[Request], *, wait_ms: int) -> lis
 
     With `wait_ms` 0 a head that another transaction holds is answered `busy`, not waited for.
     """
+    if not wait_ms and _are_few_lines(requests):
+        return _apply_lines(cursor, requests)
     answers: list[Rows] = []
     for batched, run in groupby(requests, key=lambda request: request.verb in _BATCHED):
         call = _apply if batched else _settle
@@ -99,6 +113,31 @@ def read(cursor: Executes, places: Sequence[tuple[UUID, str, str]]) -> list[Read
     organizations, meters, members = zip(*places, strict=True)
     cursor.execute(_READ, [_array(organizations), _array(meters), _array(members)])
     return [_reading(row) for row in cursor.fetchall()]
+
+
+def _are_few_lines(requests: Sequence[Request]) -> bool:
+    return (
+        len(requests) <= FEW_LINES
+        and all(map(_is_line, requests))
+        and len({request.organization for request in requests}) == len(requests)
+    )
+
+
+def _is_line(request: Request) -> bool:
+    return request.verb in _LINES and request.occurred_at is None and len(request.lines) == 1
+
+
+def _apply_lines(cursor: Executes, requests: Sequence[Request]) -> list[Rows]:
+    lines = [
+        (
+            request.organization, request.verb, request.satellite, request.key,
+            request.fingerprint, line.meter, line.member, line.amount, request.dimensions,
+        )
+        for request in requests
+        for line in request.lines
+    ]  # fmt: skip
+    cursor.execute(_APPLY_LINES, [*map(_array, zip(*lines, strict=True))])
+    return [[Row._make((*values, "", ""))] for values in cursor.fetchall()]
 
 
 def _apply(cursor: Executes, requests: list[Request], wait_ms: int) -> list[Rows]:

@@ -8,6 +8,10 @@ SQL = Path(__file__).resolve().parent.parent / "engine" / "sql"
 FILES = ("usage_period", "usage_credits", "apply_usage", "settle_usage", "read_usage")
 
 DROP = """
+DROP FUNCTION IF EXISTS apply_usage_line;
+DROP FUNCTION IF EXISTS usage_refusal;
+DROP FUNCTION IF EXISTS usage_billable;
+DROP FUNCTION IF EXISTS usage_overage;
 DROP FUNCTION read_usage;
 DROP FUNCTION settle_usage;
 DROP FUNCTION apply_usage;

@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 )
 from redis import Redis
 
-from quotas.engine import asking, counters, enforcement, limits, refresh
+from quotas.engine import asking, counters, enforcement, ledger, limits, refresh
 from quotas.engine.decisions import Line
 from quotas.engine.periods import add_months, period_at
 from quotas.exceptions import (
@@ -47,6 +47,8 @@ RUNS = int(os.environ.get("QUOTA_RUNS", "300"))
 STEPS = int(os.environ.get("QUOTA_STEPS", "40"))
 # Every answer is compared; the sums behind them every so many steps, and at the end of each run.
 LOOK_EVERY = 8
+
+FEW_LINES = ledger.FEW_LINES  # as it is; half of the runs decide a single line like a batch
 
 STORAGE, QUERIES = "storage", "ai_queries"
 START = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -75,8 +77,9 @@ class QuotaModel(RuleBasedStateMachine):
 
     holds = Bundle("holds")
 
-    @initialize(per_member=st.booleans(), soft=st.booleans())
-    def an_organization(self, per_member, soft):
+    @initialize(per_member=st.booleans(), soft=st.booleans(), by_line=st.booleans())
+    def an_organization(self, per_member, soft, by_line):
+        ledger.FEW_LINES = FEW_LINES if by_line else 0
         self.organization = limited()
         self.model = Reference(START, month_of)
         self.per_member = per_member
@@ -372,6 +375,7 @@ class QuotaModel(RuleBasedStateMachine):
             self._look()
 
     def teardown(self):
+        ledger.FEW_LINES = FEW_LINES
         if hasattr(self, "model"):
             self._look()
 

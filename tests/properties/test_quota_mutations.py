@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.verify, pytest.mark.usefixtures("durable", "hasty")]
 # file, the line as it is, the bug
 MUTANTS = {
     "the limit is off by one": (
-        "apply_usage", "IF r.amount > room AND (", "IF r.amount > room + 1 AND (",
+        "usage_verdict", "WHEN amount > room AND (", "WHEN amount > room + 1 AND (",
     ),
     "holds take no room": (
         "apply_usage", "s_credits[s] - s_used[s] - s_held[s];", "s_credits[s] - s_used[s];",
@@ -52,11 +52,10 @@ MUTANTS = {
         "usage_credits", "AND (expires_at IS NULL OR expires_at > p_moment)", "",
     ),
     "a lower limit bills what was used before it": (
-        "apply_usage", "billable := least(r.amount - burned, greatest(uncovered, 0));",
-        "billable := greatest(uncovered, 0);",
+        "usage_verdict", "ELSE least(amount - burned,", "ELSE least(1000000000000000,",
     ),
     "the cap is off by one": (
-        "apply_usage", "r.overage_cap < least(", "r.overage_cap + 1 < least(",
+        "usage_verdict", "overage_cap < least(", "overage_cap + 1 < least(",
     ),
     "a hold lives one instant too long": (
         "apply_usage", "AND state = 'open' AND expires_at <= r.moment",
@@ -104,7 +103,7 @@ MUTANTS = {
         "settle_usage", "ELSIF p_observed < bal.observed_at THEN", "ELSIF false THEN",
     ),
     "a locked organization consumes": (
-        "apply_usage", "IF h_access[h] = 'read_only' THEN", "IF h_access[h] = 'never' THEN",
+        "usage_verdict", "WHEN access = 'read_only' THEN", "WHEN access = 'never' THEN",
     ),
     "observe refuses": (
         "apply_usage", "enforced := r.enforcement = 'enforce';", "enforced := true;",
@@ -114,6 +113,31 @@ MUTANTS = {
     ),
     "a record is refused": (
         "apply_usage", "ELSIF r.verb <> 'record' AND", "ELSIF",
+    ),
+    "a line by itself forgets what is held": (
+        "apply_usage_line", "AND b.held = 0 AND", "AND",
+    ),
+    "a line by itself forgets its key": (
+        "apply_usage_line", "AND e.key IS NULL AS", "AS",
+    ),
+    "a line by itself burns no credits": (
+        "apply_usage_line", "AND NOT (l.has_credits AND l.kind = 'flow')", "",
+    ),
+    "a line by itself stays in its period": (
+        "apply_usage_line", "AND l.period_start <= occurred_at AND occurred_at < l.period_end",
+        "AND l.period_start <= occurred_at",
+    ),
+    "a line by itself refuses a record": (
+        "apply_usage_line", "p_verb <> 'record' AND enforcement", "enforcement",
+    ),
+    "a line by itself refuses what is only observed": (
+        "apply_usage_line", "OR enforcement <> 'enforce';", ";",
+    ),
+    "a line by itself bills a refusal": (
+        "apply_usage_line", "    IF accepted THEN", "    IF true THEN",
+    ),
+    "a line by itself is everybody's": (
+        "apply_usage_line", "CASE WHEN l.per_member THEN p_member ELSE '' END", "''",
     ),
     "members share what is each one's own": (
         "apply_usage", "CASE WHEN l.per_member THEN t.member ELSE '' END AS slot_member",

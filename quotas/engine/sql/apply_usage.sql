@@ -79,7 +79,7 @@ DECLARE
     twin integer; stored bigint;
     refused boolean := false; -- a line of this request was
     why text; enforced boolean; is_flow boolean;
-    room bigint; shortage bigint; burned bigint; uncovered bigint; billable bigint;
+    room bigint; shortage bigint; burned bigint; billable bigint;
     largest constant bigint := 1000000000000000;
 BEGIN
     -- In the order of their ids, one probe of the hash index each.
@@ -288,24 +288,9 @@ BEGIN
             why := 'group_refused';
             enforced := true;
         ELSIF r.verb <> 'record' AND r.enforcement <> 'disabled' THEN
-            IF h_access[h] = 'read_only' THEN
-                why := 'account_locked';
-            ELSIF h_access[h] = 'restricted' THEN
-                why := 'payment_required';
-            ELSIF r.refusal <> '' THEN
-                why := r.refusal;
-            ELSIF r.allowance IS NULL THEN
-                why := NULL;
-            ELSIF r.kind = 'ceiling' THEN
-                IF r.amount > r.allowance THEN why := 'quota_exceeded'; END IF;
-            ELSE
-                room := r.allowance + s_credited[s] + s_credits[s] - s_used[s] - s_held[s];
-                -- A cap counts what would be billed, not what a lower limit left above it.
-                IF r.amount > room AND (r.hard OR r.overage_cap < least(
-                        r.amount - room, r.amount + s_overage[s] + s_held[s])) THEN
-                    why := 'quota_exceeded';
-                END IF;
-            END IF;
+            room := r.allowance + s_credited[s] + s_credits[s] - s_used[s] - s_held[s];
+            why := usage_refusal(h_access[h], r.refusal, r.kind, r.hard, r.overage_cap, r.amount,
+                                 r.allowance, room, s_overage[s], s_held[s]);
         END IF;
 
         h_sequence[h] := h_sequence[h] + 1;
@@ -376,9 +361,8 @@ BEGIN
                             s_credited[s] := s_credited[s] + burned;
                             o_credited[k] := burned;
                         END IF;
-                        -- Each unit is billed once, and only by what came after the limit (C19).
-                        uncovered := shortage - burned - s_overage[s];
-                        billable := least(r.amount - burned, greatest(uncovered, 0));
+                        billable := usage_billable(r.allowance, s_used[s], s_credited[s],
+                                                   s_overage[s], r.amount, burned);
                         s_overage[s] := s_overage[s] + billable;
                         o_billable[k] := billable;
                     END IF;
@@ -387,8 +371,7 @@ BEGIN
         END IF;
         o_used[k] := s_used[s];
         o_held[k] := s_held[s];
-        o_overage[k] := CASE WHEN is_flow THEN s_overage[s]
-                             ELSE greatest(s_used[s] - r.allowance, 0) END;
+        o_overage[k] := usage_overage(r.kind, r.allowance, s_used[s], s_overage[s]);
         o_total_credited[k] := s_credited[s];
         o_credits[k] := s_credits[s];
         o_remaining[k] := CASE WHEN r.kind = 'ceiling' THEN r.allowance ELSE usage_remaining(
