@@ -46,8 +46,10 @@ from billing.subscription import (
     farewell,
     transfer,
 )
-from orgs.models import Organization
-from orgs.signals import organization_created, organization_renamed, role_changed
+from orgs import deletions, retention
+from orgs.models import DataExport, Organization
+from orgs.owned_data import exports
+from orgs.signals import export_asked, organization_created, organization_renamed, role_changed
 
 logger = structlog.get_logger(__name__)
 
@@ -189,6 +191,31 @@ def end_unpaid_subscriptions() -> None:
         _each("end_unpaid", row.organization, endings.end_unpaid)
 
 
+@shared_task(soft_time_limit=540, time_limit=570)
+def carry_out_deletions() -> None:
+    """Every 5 minutes: organizations whose days to think it over have passed, step by step."""
+    deletions.carry_out_due()
+
+
+@shared_task(soft_time_limit=3000, time_limit=3300)
+def build_export(export_id: str) -> None:
+    """As soon as it is asked for; a large ledger takes minutes."""
+    exports.build(UUID(export_id))
+
+
+@shared_task
+def sweep_exports() -> None:
+    """Every minute: archives whose worker died, or that nobody heard of."""
+    for export_id in exports.due():
+        build_export.delay(str(export_id))
+
+
+@shared_task(soft_time_limit=540, time_limit=570)
+def enforce_retention() -> None:
+    """Every hour: what has been kept long enough goes, on every floor."""
+    retention.enforce()
+
+
 @shared_task
 def delete_closed_customers() -> None:
     """Every 10 minutes, where the catalogue says that closing deletes the customer at Stripe."""
@@ -280,6 +307,11 @@ def _on_details_changed(sender: object, organization: Organization, **kwargs: An
     """Another owner is another address, where the organization names none of its own."""
     if details.note_change(organization):
         _after_commit(tell_details, str(organization.pk))
+
+
+@receiver(export_asked)
+def _on_export_asked(sender: object, export: DataExport, **kwargs: Any) -> None:
+    _after_commit(build_export, str(export.pk))
 
 
 @receiver(subscription_orphaned)

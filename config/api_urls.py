@@ -10,6 +10,7 @@ from quotas.api.organization_views import MyUsage
 urlpatterns = [
     path("v1/billing/status", Status.as_view(), name="billing-status"),
     path("v1/billing/", include("billing.api.urls")),
+    path("v1/", include("orgs.api.urls")),
     path("v1/", include("quotas.api.urls")),
     path("subscriptions/usage", MyUsage.as_view(), name="subscriptions-usage"),
     path("subscriptions/upgrade", Upgrade.as_view(), name="subscriptions-upgrade"),

@@ -28,6 +28,12 @@ SCHEDULE: Final[dict[str, dict[str, Any]]] = {
         "task": "billing.tasks.delete_closed_customers",
         "schedule": 600.0,
     },
+    # Days of grace come first; what is half done goes on within minutes.
+    "carry-out-deletions": {"task": "billing.tasks.carry_out_deletions", "schedule": 300.0},
+    # Somebody watches the progress of their archive.
+    "sweep-exports": {"task": "billing.tasks.sweep_exports", "schedule": 60.0},
+    # docs/privacy.md counts in days.
+    "enforce-retention": {"task": "billing.tasks.enforce_retention", "schedule": 3600.0},
     # F3: a licence that ended, came, went, or a clock that was turned back.
     "check-licence": {"task": "billing.tasks.check_licence", "schedule": 3600.0},
     # DESIGN, Money in: an hourly reconcile.

@@ -212,6 +212,7 @@ ACCOUNT_ADAPTER = "orgs.accounts.AccountAdapter"
 SIGNUP_OPEN = env.bool("SIGNUP_OPEN", default=True)  # invited people may sign up all the same
 # Staff without a second factor are sent to set one up before they see the admin (E12).
 ADMIN_REQUIRES_MFA = env.bool("ADMIN_REQUIRES_MFA", default=not DEBUG)
+MFA_ADAPTER = "orgs.second_factors.SecondFactorAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = timedelta(minutes=15)
@@ -321,6 +322,25 @@ if env.bool("DJSTRIPE_SHIM", default=DEBUG):
 
 # Whole months of the usage ledger, this one included; never fewer than three (keys, DESIGN 4.4).
 USAGE_RETENTION_MONTHS = env.int("USAGE_RETENTION_MONTHS", default=25)
+# What is kept how many days (docs/privacy.md).
+KEEP_DAYS = {
+    "login_attempts": env.int("KEEP_LOGIN_ATTEMPTS_DAYS", default=30),
+    "invitations": env.int("KEEP_INVITATIONS_DAYS", default=90),
+    "api_keys": env.int("KEEP_API_KEYS_DAYS", default=365),
+    # Stripe lists undelivered events for 30 days: shorter, and the reconcile would take them again.
+    "inbox_payloads": env.int("KEEP_INBOX_PAYLOADS_DAYS", default=30),
+    "inbox_events": max(35, env.int("KEEP_INBOX_EVENTS_DAYS", default=180)),
+    "mirrored_events": env.int("KEEP_MIRRORED_EVENTS_DAYS", default=30),
+    "message_contents": env.int("KEEP_MESSAGE_CONTENTS_DAYS", default=30),
+    "messages": max(400, env.int("KEEP_MESSAGES_DAYS", default=800)),
+    "checkout_links": env.int("KEEP_CHECKOUT_LINKS_DAYS", default=1),
+    "notices": env.int("KEEP_NOTICES_DAYS", default=30),
+    "statistics": env.int("KEEP_STATISTICS_DAYS", default=400),
+    "runs": env.int("KEEP_RUNS_DAYS", default=90),
+}
+# How long an archive of everything can be downloaded, and a deletion be undone.
+EXPORT_KEPT_DAYS = env.int("EXPORT_KEPT_DAYS", default=7)
+DELETION_GRACE_DAYS = env.int("DELETION_GRACE_DAYS", default=14)
 # Who presents it as a bearer token may read `/metrics`; empty: there is no such page.
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 # How many pages one web process makes at once; the hottest calls need no thread.

@@ -130,6 +130,33 @@ GROUPS: Final = (
         ),
     ),
     Group(
+        "What is kept how long, in days (docs/privacy.md)",
+        (
+            Variable("KEEP_LOGIN_ATTEMPTS_DAYS", "Sign-ins and failed tries.", "30"),
+            Variable("KEEP_INVITATIONS_DAYS", "Invitations that were used or have ended.", "90"),
+            Variable("KEEP_API_KEYS_DAYS", "API keys that were revoked or have expired.", "365"),
+            Variable("KEEP_INBOX_PAYLOADS_DAYS", "What Stripe's events said.", "30"),
+            Variable(
+                "KEEP_INBOX_EVENTS_DAYS",
+                "That an event came; never less than 35, because Stripe offers it for 30.",
+                "180",
+            ),
+            Variable("KEEP_MIRRORED_EVENTS_DAYS", "dj-stripe's copies of events.", "30"),
+            Variable("KEEP_MESSAGE_CONTENTS_DAYS", "What a mail was made from.", "30"),
+            Variable(
+                "KEEP_MESSAGES_DAYS",
+                "That a mail was sent, which keeps it from being sent again; never less than 400.",
+                "800",
+            ),
+            Variable("KEEP_CHECKOUT_LINKS_DAYS", "Links to Checkout pages that have ended.", "1"),
+            Variable("KEEP_NOTICES_DAYS", "What services were told.", "30"),
+            Variable("KEEP_STATISTICS_DAYS", "Visits, leads, observed refusals.", "400"),
+            Variable("KEEP_RUNS_DAYS", "Runs of the hourly comparison with Stripe.", "90"),
+            Variable("EXPORT_KEPT_DAYS", "An archive of everything for its owners.", "7"),
+            Variable("DELETION_GRACE_DAYS", "How long a deletion can be undone.", "14"),
+        ),
+    ),
+    Group(
         "What is sold, and to whom",
         (
             Variable(

@@ -5,7 +5,7 @@ from allauth.mfa.models import Authenticator
 from django.db import transaction
 from django.utils import timezone
 
-from orgs import audit, members, organizations
+from orgs import audit, erasure, members, organizations
 from orgs.models import Organization, User
 
 
@@ -14,7 +14,7 @@ def delete_account(person: User) -> None:
     """Closes the personal organization with its subscription, and leaves every team.
 
     Raises LastOwner while a team would be left without an owner. The audit trail and the invoices
-    keep what they say; usage names an opaque id alone.
+    keep that something was done, and when; usage names an opaque id alone.
     """
     for organization in Organization.objects.of_member(person).order_by("created_at"):
         if organization.kind == Organization.Kind.PERSONAL:
@@ -22,7 +22,9 @@ def delete_account(person: User) -> None:
         else:
             members.leave(organization, user=person)
     audit.record("account.deleted", organization=None, actor=person)
+    address = person.email
     _forget(person)
+    erasure.forget_person(person, address)
 
 
 def _forget(person: User) -> None:

@@ -8,7 +8,11 @@ class OrgsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from orgs import checks, openapi, receivers  # noqa: F401  importing them registers them
+        from orgs import checks, erasure, openapi, receivers  # noqa: F401  importing them registers them
+        from orgs.owned_data import people
+
+        people.register_tables()
+        erasure.register_steps()
 
 
 class StaffAdminConfig(admin.AdminConfig):

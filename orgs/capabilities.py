@@ -10,6 +10,7 @@ class Capability(StrEnum):
     ORGANIZATION_VIEW = "organization.view"
     ORGANIZATION_MANAGE = "organization.manage"
     ORGANIZATION_CLOSE = "organization.close"
+    ORGANIZATION_EXPORT = "organization.export"
     OWNERSHIP_TRANSFER = "ownership.transfer"
     MEMBERS_VIEW = "members.view"
     MEMBERS_MANAGE = "members.manage"

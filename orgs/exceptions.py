@@ -78,3 +78,24 @@ class InvitationForSomeoneElse(DomainError):
 
     status = 403
     code = "invitation_for_someone_else"
+
+
+class TooManyExports(DomainError):
+    """An archive reads everything; a few a day are enough."""
+
+    status = 429
+    code = "too_many_exports"
+
+
+class ExportNotReady(DomainError):
+    """Never asked for, not finished yet, or expired."""
+
+    status = 404
+    code = "export_not_ready"
+
+
+class DeletionBlocked(DomainError):
+    """Something must be settled first; `blockers` name it with the way out of each."""
+
+    status = 409
+    code = "deletion_blocked"

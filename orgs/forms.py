@@ -82,6 +82,21 @@ class CloseForm(forms.Form):
         return self.slug
 
 
+class DeletionForm(forms.Form):
+    """Typing the name is the confirmation."""
+
+    confirmation = forms.CharField(label=_("Type the name of the organization to confirm"))
+
+    def __init__(self, *args: Any, name: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.name = name
+
+    def clean_confirmation(self) -> str:
+        if " ".join(str(self.cleaned_data["confirmation"]).split()) != " ".join(self.name.split()):
+            raise forms.ValidationError(_("This is not the name of the organization."))
+        return self.name
+
+
 class InvitationForm(forms.Form):
     email = forms.EmailField(label=_("E-mail"))
     role = forms.ChoiceField(label=_("Role"))

@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils import translation
 from django.utils.translation import gettext as _
 
-from orgs.models import Invitation, Membership, Organization, User
+from orgs.models import Deletion, Invitation, Membership, Organization, Role, User
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +86,22 @@ def ownership_received(membership: Membership, giver: User) -> None:
         }
         key = f"ownership:{membership.pk}:{giver.pk}"
         _put("ownership", key, organization, membership.user.email, subject, context)
+
+
+def deletion_asked(deletion: Deletion) -> None:
+    """To every owner: any of them can keep it."""
+    organization = deletion.organization
+    with translation.override(organization.language):
+        subject = _("%(organization)s is going to be deleted") % {"organization": organization.name}
+        context = {
+            "deletion": deletion,
+            "person": str(deletion.asked_by or _("Someone")),
+            "url": at_our_site("orgs:data", slug=organization.slug),
+        }
+        owners = organization.memberships.filter(role=Role.OWNER).select_related("user")
+        for owner in owners:
+            key = f"deletion:{owner.pk}:{deletion.due_at.isoformat()}"
+            _put("deletion", key, organization, owner.user.email, subject, context)
 
 
 def at_our_site(url_name: str, **kwargs: Any) -> str:

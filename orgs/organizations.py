@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -59,6 +60,17 @@ def personal_of(user: User) -> Organization | None:
     )
 
 
+def owned_alone(user: User) -> list[Organization]:
+    """Teams that would have no owner without them."""
+    owned = Organization.objects.open().filter(
+        kind=Organization.Kind.TEAM, memberships__user=user, memberships__role=Role.OWNER
+    )
+    others = Membership.objects.filter(organization=OuterRef("pk"), role=Role.OWNER).exclude(
+        user=user
+    )
+    return list(owned.exclude(Exists(others)).order_by("name", "slug"))
+
+
 def make_current(user: User, organization: Organization) -> None:
     User.objects.filter(pk=user.pk).update(current_organization=organization)
     user.current_organization = organization
@@ -112,8 +124,10 @@ def change_slug(organization: Organization, slug: str, *, actor: User) -> Organi
         raise slugs.taken(slug) from error
 
 
-def close(organization: Organization, *, actor: User, with_account: bool = False) -> Organization:
-    """Closed for ever: its pages answer 404, its rows stay for the books."""
+def close(
+    organization: Organization, *, actor: User | None, with_account: bool = False
+) -> Organization:
+    """Closed for ever: its pages answer 404. What names people is erased later (orgs.deletions)."""
     with transaction.atomic():
         current = lock(organization)
         if current.kind == Organization.Kind.PERSONAL and not with_account:

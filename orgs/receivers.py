@@ -7,8 +7,9 @@ from axes.utils import reset as forget_failures
 from django.db.models.signals import post_save
 from django.dispatch import receiver
 
-from orgs import organizations
-from orgs.models import User
+from orgs import deletions, organizations
+from orgs.models import Organization, User
+from orgs.signals import organization_closed
 
 
 @receiver(post_save, sender=User, dispatch_uid="orgs.personal_organization")
@@ -22,3 +23,12 @@ def give_personal_organization(sender: type[User], instance: User, **state: Any)
 def let_in_after_a_reset(sender: type[User], user: User, **_kwargs: Any) -> None:
     """The mailbox has proved who it is: the wrong guesses before it count no more."""
     forget_failures(username=user.email)
+
+
+@receiver(organization_closed, dispatch_uid="orgs.erase_what_is_closed")
+def erase_what_is_closed(
+    sender: type[Organization], organization: Organization, actor: User | None, **_kwargs: Any
+) -> None:
+    """A personal one goes with its account, which leaves nobody who could change their mind."""
+    at_once = organization.kind == Organization.Kind.PERSONAL
+    deletions.follow_closing(organization, actor, at_once=at_once)

@@ -14,3 +14,5 @@ member_adding = Signal()  # organization, user, role, invitation; before the row
 member_added = Signal()  # organization, membership, invitation
 member_removed = Signal()  # organization, user, membership_id
 role_changed = Signal()  # organization, membership, before (the former role)
+export_asked = Signal()  # export (DataExport); a worker builds it
+deletion_asked = Signal()  # organization, deletion

@@ -2,7 +2,15 @@
 
 from django.urls import path
 
-from orgs.views import api_keys, audit, impersonation, invitations, members, organizations
+from orgs.views import (
+    api_keys,
+    audit,
+    impersonation,
+    invitations,
+    members,
+    organizations,
+    owned_data,
+)
 
 app_name = "orgs"
 
@@ -22,6 +30,14 @@ urlpatterns = [
     path("o/<slug:slug>/settings/general/describe/", organizations.describe, name="describe"),
     path("o/<slug:slug>/settings/general/slug/", organizations.change_slug, name="change-slug"),
     path("o/<slug:slug>/settings/general/close/", organizations.close, name="close"),
+    path("o/<slug:slug>/settings/data/", owned_data.page, name="data"),
+    path("o/<slug:slug>/settings/data/export/", owned_data.ask_export, name="ask-export"),
+    path("o/<slug:slug>/settings/data/export/state/", owned_data.state, name="export-state"),
+    path(
+        "o/<slug:slug>/settings/data/export/download/", owned_data.download, name="download-export"
+    ),
+    path("o/<slug:slug>/settings/data/delete/", owned_data.ask_deletion, name="ask-deletion"),
+    path("o/<slug:slug>/settings/data/keep/", owned_data.undo_deletion, name="undo-deletion"),
     path("o/<slug:slug>/settings/members/", members.page, name="members"),
     path("o/<slug:slug>/settings/members/invite/", members.invite, name="invite"),
     path("o/<slug:slug>/settings/members/hand-over/", members.hand_over, name="hand-over"),

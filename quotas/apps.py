@@ -10,7 +10,7 @@ class QuotasConfig(AppConfig):
 
         from billing import ports
         from orgs.ports import bind_seats
-        from quotas import audit_names
+        from quotas import audit_names, erasure, owned_data, retention
         from quotas.engine.install import install
         from quotas.notices import receivers as notices  # noqa: F401
         from quotas.port import Usage
@@ -19,5 +19,8 @@ class QuotasConfig(AppConfig):
 
         post_migrate.connect(install, sender=self)
         audit_names.register()
+        erasure.register_steps()
+        owned_data.register_tables()
+        retention.register()
         ports.bind_usage(Usage())
         bind_seats(PlanSeats())

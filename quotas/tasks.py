@@ -83,7 +83,6 @@ def keep_partitions() -> None:
     made = partitions.prepare()
     gone = partitions.drop_older_than(settings.USAGE_RETENTION_MONTHS)
     partitions.astray()
-    delivery.forget_old()
     if made or gone:
         logger.info("usage.partitions", made=made, gone=gone)
 

@@ -16,6 +16,7 @@ from djstripe import models as mirrored
 
 from billing.gateway import personal, stripe_api
 from billing.gateway.stripe_api import Json, Missing
+from billing.models import InboxEvent
 
 logger = structlog.get_logger(__name__)
 
@@ -133,6 +134,25 @@ def refresh_payment_method(payment_method_id: str) -> None:
         mirrored.PaymentMethod.objects.filter(id=payment_method_id).delete()
         return
     mirrored.PaymentMethod.sync_from_stripe_data(found)
+
+
+def forget(customer_id: str) -> None:
+    """Everything that hangs on a customer who is no longer ours to know."""
+    event_ids = InboxEvent.objects.of_customer(customer_id).values_list("event_id", flat=True)
+    mirrored.Event.objects.filter(id__in=list(event_ids)).delete()
+    for model in apps.get_app_config("djstripe").get_models():
+        names = {field.name for field in model._meta.concrete_fields}  # noqa: SLF001
+        if "customer" in names:
+            model._default_manager.filter(customer__id=customer_id).delete()  # noqa: SLF001
+    mirrored.Customer.objects.filter(id=customer_id).delete()
+
+
+def forget_events(before: datetime, most: int) -> int:
+    """dj-stripe needs none of them: our inbox decides what is new."""
+    old = mirrored.Event.objects.filter(djstripe_created__lt=before)
+    chosen = list(old.values_list("pk", flat=True)[:most])
+    mirrored.Event.objects.filter(pk__in=chosen).delete()
+    return len(chosen)
 
 
 # --- Reading the mirror -----------------------------------------------------------------------

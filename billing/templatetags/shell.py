@@ -18,6 +18,7 @@ _PAGES: tuple[tuple[str, Promise, frozenset[str]], ...] = (
     ("quotas:usage", _("Usage"), frozenset({"usage.view", "usage.view_own"})),
     ("orgs:api-keys", _("API keys"), frozenset({"api_keys.manage"})),
     ("orgs:audit", _("Audit log"), frozenset({"audit.view"})),
+    ("orgs:data", _("Data"), frozenset({"organization.export"})),
 )
 
 

@@ -144,7 +144,11 @@ def _profile(
     status: int = 200,
 ) -> HttpResponse:
     deleting = deleting or DeleteAccountForm(email=request.user.email)
-    context = {"form": form, "deleting": deleting}
+    context = {
+        "form": form,
+        "deleting": deleting,
+        "owned_alone": organizations.owned_alone(request.user),
+    }
     return render(request, "orgs/profile.html", context, status=status)
 
 

@@ -32,7 +32,6 @@ _LONGEST_PAUSE: Final = timedelta(minutes=10)
 _LONGEST_WAIT: Final = timedelta(days=1)  # that a Retry-After may ask for
 _LEASE: Final = timedelta(seconds=60)  # more than one try can take
 _RUN_SECONDS: Final = 40.0
-_KEPT: Final = timedelta(days=30)
 
 
 def due(limit: int = 500) -> list[int]:
@@ -77,17 +76,6 @@ def attempt(delivery: NoticeDelivery) -> bool:
         return False
     _failed(endpoint, delivery, answer, f"HTTP {answer.status}")
     return False
-
-
-def forget_old(limit: int = 5000) -> int:
-    """Notices that ended a month ago."""
-    old = NoticeDelivery.objects.exclude(state=NoticeDelivery.State.WAITING).filter(
-        created_at__lt=timezone.now() - _KEPT
-    )
-    gone, _by_model = NoticeDelivery.objects.filter(
-        pk__in=list(old.values_list("pk", flat=True)[:limit])
-    ).delete()
-    return gone
 
 
 def _lease(endpoint_id: int) -> NoticeEndpoint | None:

@@ -123,6 +123,16 @@ RULES: dict[str, Rule] = {
     ),
     "api/v1/billing/credits": owners_call(200, body={"pack": "ai_10k"}),
     "api/v1/billing/invoices": Rule(who=Who.CALLER, answers={"GET": 200}, reads=May.BILLING_VIEW),
+    # Everything that an organization owns. A download is an act: the audit trail records it.
+    "api/v1/export": Rule(
+        who=Who.CALLER,
+        answers={"GET": 200, "POST": 202},
+        reads=May.ORGANIZATION_EXPORT,
+        writes=May.ORGANIZATION_EXPORT,
+    ),
+    "api/v1/export/download": Rule(
+        who=Who.CALLER, answers={"POST": 404}, writes=May.ORGANIZATION_EXPORT
+    ),
     "api/subscriptions/usage": Rule(who=Who.CALLER, answers={"GET": 200}, reads=May.USAGE_VIEW_OWN),
     # The API for satellites: scopes of the token decide, for meters and for organizations.
     "api/v1/usage/check": satellite("POST", meter="ai_queries", amount=1),
@@ -251,6 +261,14 @@ RULES: dict[str, Rule] = {
     "o/<slug:slug>/settings/general/describe/": act(May.ORGANIZATION_MANAGE, 422),
     "o/<slug:slug>/settings/general/slug/": act(May.ORGANIZATION_MANAGE, 422),
     "o/<slug:slug>/settings/general/close/": act(May.ORGANIZATION_CLOSE, 422, when_locked=True),
+    "o/<slug:slug>/settings/data/": page(May.ORGANIZATION_EXPORT),
+    "o/<slug:slug>/settings/data/export/": act(May.ORGANIZATION_EXPORT, 302, when_locked=True),
+    "o/<slug:slug>/settings/data/export/state/": page(May.ORGANIZATION_EXPORT),
+    "o/<slug:slug>/settings/data/export/download/": act(
+        May.ORGANIZATION_EXPORT, 302, when_locked=True
+    ),
+    "o/<slug:slug>/settings/data/delete/": act(May.ORGANIZATION_CLOSE, 422, when_locked=True),
+    "o/<slug:slug>/settings/data/keep/": act(May.ORGANIZATION_CLOSE, 302, when_locked=True),
     "o/<slug:slug>/settings/members/": page(May.MEMBERS_VIEW),
     "o/<slug:slug>/settings/members/invite/": act(May.MEMBERS_MANAGE, 422),
     "o/<slug:slug>/settings/members/hand-over/": act(May.OWNERSHIP_TRANSFER, 302, when_locked=True),

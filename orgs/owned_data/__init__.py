@@ -1,0 +1,1 @@
+"""Everything that an organization owns, as one archive to take along."""
