@@ -2,11 +2,15 @@
 
 import ast
 import re
+import subprocess
 from functools import lru_cache
 from pathlib import Path
 
 import pytest
 from django.core.management import get_commands
+
+from config import http_reference
+from quotas import client
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -17,6 +21,8 @@ PATH = re.compile(rf"`({OURS}/[\w./*-]+?)/?`")
 TEST = re.compile(r"`((?:tests/)?[\w/]+\.py)::(test_\w+)`")
 MAKE = re.compile(r"(?:^|[`\s])make ([a-z]+)", re.MULTILINE)
 MANAGE = re.compile(r"manage\.py ([a-z_]+)")
+BLOCK = re.compile(r"^ *```(\w+)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
+NAMES = re.compile(r"^from client import (.+)$", re.MULTILINE)
 CHECK = re.compile(r"`((?:config|orgs)\.[EW]\d{3})`")
 ROW = re.compile(r"^\| ([A-H]\d+) \|.*\| ([^|]*) \|$", re.MULTILINE)
 SECTIONS = {"A": 35, "B": 24, "C": 46, "D": 13, "E": 31, "F": 6, "G": 14, "H": 7}
@@ -39,6 +45,42 @@ def test_every_link_leads_somewhere(document):
     missing = [target for target in local if not (document.parent / target).exists()]
 
     assert missing == []
+
+
+@each_document
+def test_every_anchor_is_a_heading(document):
+    missing = []
+    for link in LINK.findall(text_of(document)):
+        target, _hash, anchor = link.partition("#")
+        page = document.parent / target if target else document
+        if anchor and page.suffix == ".md" and anchor not in anchors_of(page):
+            missing.append(link)
+
+    assert missing == []
+
+
+@lru_cache
+def anchors_of(page: Path) -> frozenset[str]:
+    """As forges make them of headings: lower case, without marks, blanks as hyphens."""
+    headings = re.findall(r"^#+ (.+)$", text_of(page), re.MULTILINE)
+    plain = [re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings]
+    return frozenset(heading.replace(" ", "-") for heading in plain)
+
+
+@each_document
+def test_every_block_of_code_can_be_read(document):
+    """Python parses and takes from the client what it has; the shell finds no broken line."""
+    for language, block in BLOCK.findall(text_of(document)):
+        if language == "python":
+            names = NAMES.findall(block)
+            assert [n for n in ",".join(names).split(",") if not known_to_client(n)] == []
+            ast.parse(block)
+        elif language == "sh":
+            subprocess.run(["/bin/bash", "-n"], input=block, text=True, check=True)
+
+
+def known_to_client(name: str) -> bool:
+    return not name.strip() or hasattr(client, name.strip())
 
 
 @each_document
@@ -77,6 +119,12 @@ def test_every_command_exists(document):
 
     assert [name for name in targets if f"\n{name}:" not in makefile] == []
     assert commands == []
+
+
+def test_the_reference_of_the_api_is_current():
+    written = text_of(http_reference.PATH)
+
+    assert written == http_reference.page(), "run `manage.py http_reference`"
 
 
 def test_every_check_is_documented_and_every_documented_check_exists():
