@@ -12,6 +12,8 @@ CATALOG ?= suite
 WORKERS ?= auto
 QUOTA_RUNS ?= 3000
 QUOTA_STEPS ?= 60
+SEED ?= 1
+SEEDS ?= 1
 export PORT SIMULATOR_PORT LEDGERLINE_VAR CATALOG
 
 BIN := .venv/bin
@@ -59,6 +61,10 @@ burst: $(INSTALLED) ## Send 10,000 webhooks at once, kill the worker five times,
 chaos: $(INSTALLED) ## Race 16 processes for 50 rounds, and kill -9 a hundred times under load; ARGS
 	@$(BIN)/python -m tests.chaos $(ARGS)
 
+.PHONY: simulate
+simulate: $(INSTALLED) ## Play whole worlds, SEEDS of them from SEED on; prints a seed that breaks one
+	@$(BIN)/python -m tests.simulation --seed $(SEED) --seeds $(SEEDS) $(ARGS)
+
 .PHONY: again
 again: $(INSTALLED) ## Run once more, one by one, the tests that failed in the last run
 	@$(BIN)/pytest --last-failed --last-failed-no-failures none --no-cov -n 0
@@ -71,6 +77,14 @@ properties: $(INSTALLED) ## Compare the quota engine with its reference for long
 .PHONY: verify
 verify: $(INSTALLED) ## Run the long proofs that the suite leaves out
 	@$(BIN)/pytest --create-db -m verify $(ARGS)
+
+.PHONY: branches
+branches: $(INSTALLED) ## Run the pure tests of the decisions, which must reach every branch of them
+	@$(BIN)/python -m tests.decisions branches
+
+.PHONY: mutants
+mutants: $(INSTALLED) ## Change every decision in every way, and see whether a pure test notices; ARGS
+	@nice -n 10 $(BIN)/python -m tests.decisions mutants $(ARGS)
 
 .PHONY: check
 check: lint templates types production migrations ## Run every check that is not a test; -k for all that fail

@@ -10,6 +10,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.stripe_simulator.api import Api
+from tests.stripe_simulator.contract.annotations import API_VERSION
 from tests.stripe_simulator.controls import Controls
 from tests.stripe_simulator.delivery import Courier
 from tests.stripe_simulator.faults import Faults
@@ -54,7 +55,7 @@ def _listen(sim: Simulator, url: str, secret: str) -> None:
     for known in sim.store.where("webhook_endpoint", url=url):
         known["_sim"]["secrets"] = [secret]
         return
-    add_endpoint(sim, url, secret, ["*"])
+    add_endpoint(sim, url, secret, ["*"], api_version=API_VERSION)
 
 
 class _RawConnection:

@@ -69,6 +69,11 @@ class SimulatorClient:
         found: list[Answer] = self.call("GET", path)["events"]
         return found
 
+    def events_after(self, skip: int) -> list[Answer]:
+        """Those that came after the first `skip`."""
+        found: list[Answer] = self.call("GET", f"events?skip={skip}")["events"]
+        return found
+
     def resend(self, event: str) -> Answer:
         return self.call("POST", f"events/{event}/resend")
 
@@ -109,6 +114,10 @@ class SimulatorClient:
     def violations(self) -> list[str]:
         found: list[str] = self.call("GET", "violations")["violations"]
         return found
+
+    def seed_ids(self, seed: int) -> Answer:
+        """From now on new objects get the same names in the same order."""
+        return self.call("POST", "ids", {"seed": seed})
 
     def photograph(self) -> int:
         """Remember the account as it is; `restore` brings it back."""

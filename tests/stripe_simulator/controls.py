@@ -8,12 +8,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tests.stripe_simulator import rendering
+from tests.stripe_simulator import ids, rendering
 from tests.stripe_simulator.contract.annotations import API_VERSION
 from tests.stripe_simulator.delivery import MODES, Courier
 from tests.stripe_simulator.errors import StripeError
 from tests.stripe_simulator.faults import KINDS, Fault, Faults
-from tests.stripe_simulator.ids import new_id
 from tests.stripe_simulator.lifecycle import (
     cards,
     checkout,
@@ -68,6 +67,7 @@ class Controls:
             self._route("GET", "/_sim/state/{kind}", self.state),
             self._route("GET", "/_sim/state", self.kinds),
             self._route("GET", "/_sim/violations", self.violations),
+            self._route("POST", "/_sim/ids", self.seed_ids),
             self._route("POST", "/_sim/photographs", self.photograph),
             self._route("POST", "/_sim/photographs/{number}/restore", self.restore),
             self._route("POST", "/_sim/reset", self.reset),
@@ -189,7 +189,7 @@ class Controls:
             subject = rendering.render(sim, sim.find(kind or "object", subject, "object"))
         event = shape(
             "event",
-            id=new_id("event"),
+            id=ids.new_id("event"),
             type=asked["type"],
             created=sim.wall_now(),
             api_version=API_VERSION,
@@ -205,14 +205,14 @@ class Controls:
         return event
 
     def events(self, asked: Obj) -> Obj:
-        """Every event in order, with what became of its deliveries."""
+        """Every event in order (`skip` leaves out the first), and what became of deliveries."""
         owed: dict[str, list[Obj]] = {}
         for one in self.sim.store.scan("_delivery"):
             owed.setdefault(one["event"], []).append(one)
         wanted = asked.get("type")
         shown = [
             {**event, "deliveries": owed.get(event["id"], [])}
-            for event in self.sim.store.scan("event")
+            for event in self.sim.store.scan("event")[int(asked.get("skip", 0)) :]
             if wanted in {None, event["type"]}
         ]
         return {"events": shown}
@@ -225,7 +225,7 @@ class Controls:
     def clone(self, asked: Obj) -> Obj:
         """Tell of the same change in a second event with an id of its own, as Stripe may."""
         event = self.sim.find("event", asked["event"], "event")
-        twin = json.loads(json.dumps({**event, "id": new_id("event")}))
+        twin = json.loads(json.dumps({**event, "id": ids.new_id("event")}))
         twin.pop("_sim", None)
         self.sim.record_event(twin)
         return {"event": twin["id"]}
@@ -287,6 +287,10 @@ class Controls:
 
     def violations(self, _: Obj) -> Obj:
         return {"violations": list(self.sim.violations)}
+
+    def seed_ids(self, asked: Obj) -> Obj:
+        ids.seed(int(asked["seed"]))
+        return {"seed": asked["seed"]}
 
     def photograph(self, _: Obj) -> Obj:
         """Remember the account as it is now; a reset forgets that, too."""
