@@ -270,6 +270,28 @@ def test_a_refund_takes_back_what_is_left_by_its_share(stripe):
     assert credits_of(organization) == [(3_000, 0)]
 
 
+@pytest.mark.parametrize(("policy", "left"), [("lock", (3_000, 0)), ("flag", (10_000, 7_000))])
+def test_a_lost_dispute_takes_a_pack_back_where_the_catalogue_answers_one(
+    stripe, settings, catalog_file, policy, left
+):
+    catalog_file.edit('lost_dispute = "lock"', f'lost_dispute = "{policy}"')
+    settings.CATALOG = catalog_file.name
+    organization = on_pro(stripe)
+    paid(stripe, ordered(stripe, organization))
+    stripe.deliver_all(organization)
+    enforcement.record(organization, METER, 53_000, idempotency_key="used")
+    dispute = stripe.simulator.dispute(stripe.customer_of(organization))["dispute"]
+    stripe.deliver(stripe.simulator.events("charge.dispute.created"))
+    while_open = credits_of(organization)
+
+    stripe.simulator.close_dispute(dispute, "lost")
+    stripe.deliver(stripe.simulator.events("charge.dispute.closed"))
+    stripe.deliver(stripe.simulator.events())
+
+    assert while_open == [(10_000, 7_000)]
+    assert credits_of(organization) == [left]
+
+
 def test_credits_end_when_they_expire(stripe):
     organization = on_pro(stripe)
     purchase = ordered(stripe, organization)
