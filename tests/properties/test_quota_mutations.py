@@ -112,7 +112,7 @@ MUTANTS = {
         "usage_credits", "- used - held, 0) + credits END", "- used - held, 0) END",
     ),
     "a record is refused": (
-        "apply_usage", "ELSIF r.verb <> 'record' AND", "ELSIF",
+        "apply_usage", "CASE WHEN r.verb <> 'record' AND", "CASE WHEN",
     ),
     "a line by itself forgets what is held": (
         "apply_usage_line", "AND b.held = 0 AND", "AND",

@@ -390,6 +390,15 @@ def test_a_key_of_awkward_characters_is_stored_as_it_is(key):
     assert events_of(organization).get().key == key
 
 
+def test_who_may_not_have_it_anyway_is_told_so_before_the_range_is():
+    organization = limited(storage=100)
+    consume(organization, amount=5, key="first")
+
+    decision = consume(organization, amount=10**15, key="all")
+
+    assert (decision.allowed, decision.reason) == (False, "quota_exceeded")
+
+
 def test_a_sum_beyond_the_largest_amount_is_refused():
     organization = limited(storage=None)
     consume(organization, amount=10**15, key="all")

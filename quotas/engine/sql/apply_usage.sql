@@ -78,7 +78,7 @@ DECLARE
     mode text := 'apply'; -- of the request: apply, replay, conflict, twin, or an outcome
     twin integer; stored bigint;
     refused boolean := false; -- a line of this request was
-    why text; enforced boolean; is_flow boolean;
+    why text; refusal text; enforced boolean; is_flow boolean;
     room bigint; shortage bigint; burned bigint; billable bigint;
     largest constant bigint := 1000000000000000;
 BEGIN
@@ -262,8 +262,16 @@ BEGIN
             -- Another member's line may have burned what this balance has seen.
             s_credits[s] := usage_credit_left(r.org, r.meter, r.moment);
         END IF;
-        IF why IS NULL AND r.kind <> 'ceiling' AND s_used[s] + s_held[s] + r.amount > largest THEN
-            why := 'out_of_range';
+        IF why IS NULL THEN
+            room := r.allowance + s_credited[s] + s_credits[s] - s_used[s] - s_held[s];
+            refusal := CASE WHEN r.verb <> 'record' AND r.enforcement <> 'disabled'
+                THEN usage_refusal(h_access[h], r.refusal, r.kind, r.hard, r.overage_cap, r.amount,
+                                   r.allowance, room, s_overage[s], s_held[s]) END;
+            enforced := r.enforcement = 'enforce';
+            IF r.kind <> 'ceiling' AND s_used[s] + s_held[s] + r.amount > largest
+                    AND NOT refused AND (refusal IS NULL OR NOT enforced) THEN
+                why := 'out_of_range';
+            END IF;
         END IF;
         IF why IS NOT NULL THEN
             -- Nothing of the request is stored: what came before is taken back.
@@ -283,14 +291,10 @@ BEGIN
         END IF;
 
         is_flow := r.kind = 'flow';
-        enforced := r.enforcement = 'enforce';
+        why := refusal;
         IF refused THEN
             why := 'group_refused';
             enforced := true;
-        ELSIF r.verb <> 'record' AND r.enforcement <> 'disabled' THEN
-            room := r.allowance + s_credited[s] + s_credits[s] - s_used[s] - s_held[s];
-            why := usage_refusal(h_access[h], r.refusal, r.kind, r.hard, r.overage_cap, r.amount,
-                                 r.allowance, room, s_overage[s], s_held[s]);
         END IF;
 
         h_sequence[h] := h_sequence[h] + 1;
