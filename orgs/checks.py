@@ -17,3 +17,14 @@ def login_throttle_lives_in_postgresql(
     if handler == "axes.handlers.database.AxesDatabaseHandler":
         return []
     return [Error("AXES_HANDLER must be the database handler.", id="orgs.E001")]
+
+
+@register()
+def other_throttles_live_in_postgresql(
+    app_configs: Sequence[AppConfig] | None, **_kwargs: Any
+) -> list[CheckMessage]:
+    """Those of resets, codes and sign-ups are django-allauth's, which counts in the cache (E20)."""
+    backend = settings.CACHES["default"]["BACKEND"]
+    if backend == "django.core.cache.backends.db.DatabaseCache":
+        return []
+    return [Error("The default cache must be the database's.", id="orgs.E002")]

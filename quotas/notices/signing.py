@@ -6,15 +6,12 @@ import hmac
 import secrets
 from collections.abc import Iterable
 from datetime import datetime
-from functools import lru_cache
 
-from cryptography.fernet import Fernet, MultiFernet
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from django.conf import settings
+from orgs import vault
 
 PREFIX = "whsec_"
 _BYTES = 32
+_PURPOSE = "ledgerline notice secrets"
 
 
 def new_secret() -> str:
@@ -44,23 +41,9 @@ def _signature(secret: str, webhook_id: str, timestamp: int, body: bytes) -> str
 
 
 def encrypted(secret: str) -> str:
-    return _vault().encrypt(secret.encode()).decode()
+    return vault.closed(secret, _PURPOSE)
 
 
 def decrypted(kept: str) -> str:
     """Raises InvalidToken when SECRET_KEY changed and the former one is not a fallback."""
-    return _vault().decrypt(kept.encode()).decode()
-
-
-def _vault() -> MultiFernet:
-    return _vault_of((settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS))
-
-
-@lru_cache(maxsize=4)
-def _vault_of(keys: tuple[str, ...]) -> MultiFernet:
-    return MultiFernet([Fernet(_derived(key)) for key in keys])
-
-
-def _derived(key: str) -> bytes:
-    derive = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"ledgerline notice secrets")
-    return base64.urlsafe_b64encode(derive.derive(key.encode()))
+    return vault.opened(kept, _PURPOSE)
