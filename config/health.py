@@ -1,9 +1,11 @@
 """`/healthz`: this process answers. `/readyz`: it can do its work, part by part (H5)."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 from django.db import DatabaseError, connection, transaction
 from django.http import HttpRequest, JsonResponse
+from django.http.response import HttpResponseBase
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -13,6 +15,17 @@ from quotas.engine import counters
 
 INBOX_TOO_OLD = timedelta(minutes=5)
 BEAT_TOO_OLD = timedelta(minutes=3)
+
+
+class ProbeMiddleware:
+    """Probes come from inside, by address and without TLS: no name of a host is asked of them."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        view = _PROBES.get(request.path_info)
+        return self._get_response(request) if view is None else view(request)
 
 
 @never_cache
@@ -56,3 +69,9 @@ def _beat() -> str:
     if last is None:
         return "starting"
     return "ok" if timezone.now() - last < BEAT_TOO_OLD else "silent"
+
+
+_PROBES: dict[str, Callable[[HttpRequest], HttpResponseBase]] = {
+    "/healthz": healthz,
+    "/readyz": readyz,
+}

@@ -73,6 +73,7 @@ MIDDLEWARE = [
     "orgs.headers.HeadersMiddleware",  # first: answers of the others carry them too
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
+    "config.health.ProbeMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "config.request_log.RequestLogMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -25,6 +25,15 @@ def test_a_process_that_answers_is_healthy():
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
 
 
+def test_a_probe_from_inside_names_no_host_and_speaks_no_tls(settings):
+    settings.ALLOWED_HOSTS, settings.SECURE_SSL_REDIRECT = ["billing.example.com"], True
+    inside = {"host": "10.4.0.7:8000"}
+
+    answers = [Client().get(path, headers=inside).status_code for path in ("/healthz", "/readyz")]
+
+    assert answers == [200, 200]
+
+
 def test_everything_up_is_ready():
     pulse.mark(pulse.BEAT)
 
