@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
+from uuid import UUID
 
 import structlog
 from django.conf import settings
@@ -135,7 +136,7 @@ def carry_out_due(limit: int = 20) -> int:
     return sum(carry_out(organization_id) for organization_id in list(due[:limit]))
 
 
-def carry_out(organization_id: object) -> bool:
+def carry_out(organization_id: UUID) -> bool:
     """As far as it goes now. What was done before is not done again."""
     deletion = _take(organization_id)
     if deletion is None:
@@ -156,7 +157,7 @@ def carry_out(organization_id: object) -> bool:
     return _finish(deletion)
 
 
-def _take(organization_id: object) -> Deletion | None:
+def _take(organization_id: UUID) -> Deletion | None:
     now = timezone.now()
     mine = Deletion.objects.due(now).filter(pk=organization_id)
     if not mine.update(next_attempt_at=now + _LEASE):
@@ -208,7 +209,8 @@ def _wait(deletion: Deletion, delay: timedelta, error: str) -> None:
 
 
 def _delay(deletion: Deletion) -> timedelta:
-    return min(_WAIT * 2 ** min(deletion.attempts, 10), _LONGEST_WAIT)
+    doubled: timedelta = _WAIT * 2 ** min(deletion.attempts, 10)
+    return min(doubled, _LONGEST_WAIT)
 
 
 @transaction.atomic

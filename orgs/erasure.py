@@ -1,5 +1,6 @@
 """What names people goes: from a deleted organization, and from what a deleted account has done."""
 
+from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django.contrib.admin.models import LogEntry
 from django.db import transaction
 from django.db.models import Q, QuerySet
@@ -58,6 +59,8 @@ def forget_person(person: User, address: str) -> None:
     )
     named.filter(target=address).update(target="", before=None, after=None)
     named.filter(actor_id=str(person.pk)).update(before=None, after=None)
+    for model in (AccessAttempt, AccessFailureLog, AccessLog):
+        model.objects.filter(username=address).delete()
     LogEntry.objects.filter(user=person).update(object_repr="", change_message="")
 
 

@@ -4,7 +4,7 @@ Members and keys become names that a salt made, and that nobody can turn back on
 forgotten; one member stays one, so that sums still add up. Dimensions go.
 """
 
-from typing import Final
+from typing import Any, Final
 
 from django.db import connection, transaction
 
@@ -109,11 +109,13 @@ def _apply(statement: str, deletion: Deletion) -> int:
 
 def forget_words(deletion: Deletion) -> bool:
     """What people decided and wrote about its usage, and who was told of it."""
-    of = {"organization": deletion.organization}
-    for model in (Alert, AlertSetting, UsageControl, Observation, Lead):
-        model._default_manager.filter(**of).delete()  # noqa: SLF001  Django documents it
-    for model in (Credit, LimitAdjustment, EnforcementSwitch):
-        model._default_manager.filter(**of).update(reason="")  # noqa: SLF001
+    of: Any = {"organization": deletion.organization}
+    decided: tuple[Any, ...] = (Alert, AlertSetting, UsageControl, Observation, Lead)
+    for model in decided:
+        model.objects.filter(**of).delete()
+    explained: tuple[Any, ...] = (Credit, LimitAdjustment, EnforcementSwitch)
+    for model in explained:
+        model.objects.filter(**of).update(reason="")
     for scoped in (ServiceToken, NoticeEndpoint):
         for row in scoped.objects.filter(organizations__contains=[deletion.pk]):
             row.organizations = [pk for pk in row.organizations or [] if pk != deletion.pk]

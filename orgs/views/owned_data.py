@@ -103,7 +103,8 @@ def has_proved_lately(request: OrgRequest) -> bool:
     """Signed in, or confirmed their password or second factor, within the last minutes."""
     proofs = get_authentication_records(request, request.user)
     newest = max((float(proof["at"]) for proof in proofs), default=0.0)
-    return timezone.now().timestamp() - newest < allauth_settings.REAUTHENTICATION_TIMEOUT
+    lasts = float(allauth_settings.REAUTHENTICATION_TIMEOUT)
+    return timezone.now().timestamp() - newest < lasts
 
 
 def _page(

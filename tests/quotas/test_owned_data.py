@@ -15,6 +15,7 @@ from billing import catalog, tasks
 from billing.catalog.apply import apply
 from billing.models import Grant, Source
 from orgs.models import AuditEntry, DataExport, Role
+from orgs.owned_data import archive as archive_room
 from orgs.owned_data import exports, tables
 from quotas.engine import enforcement
 from quotas.models import NoticeEndpoint, ServiceToken, UsageEvent
@@ -194,15 +195,15 @@ def test_only_owners_fetch_it_and_only_for_some_days(redis_server, settings):
 def test_a_worker_that_died_half_way_is_followed_by_another(redis_server, monkeypatch):
     organization = lived_in("Acme")
     export = exports.ask(organization, actor=owner_of(organization))
-    write = exports.archive.write
+    write = archive_room.write
 
     def dies(sink, *rest):
         sink.write(b"half" * 300_000)
         raise MemoryError
 
-    monkeypatch.setattr(exports.archive, "write", dies)
+    monkeypatch.setattr(archive_room, "write", dies)
     assert not exports.build(export.pk)
-    monkeypatch.setattr(exports.archive, "write", write)
+    monkeypatch.setattr(archive_room, "write", write)
     assert exports.due() == []
     DataExport.objects.update(leased_until=timezone.now() - timedelta(seconds=1))
 
@@ -227,7 +228,7 @@ def test_a_large_ledger_does_not_fill_the_memory(redis_server, monkeypatch):
     def peak(count):
         scope = tables.Scope(organization=organization, until=timezone.now())
         tracemalloc.start()
-        exports.archive.write(_Nowhere(), scope, [many(count)], lambda rows: None)
+        archive_room.write(_Nowhere(), scope, [many(count)], lambda rows: None)
         _now, highest = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         return highest
