@@ -5,6 +5,9 @@ Members, roles and slugs change through their verbs alone, which lock, audit and
 
 from typing import Any
 
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from axes.models import AccessFailureLog, AccessLog
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
@@ -158,6 +161,58 @@ class PersonalTokenAdmin(LookOnly, admin.ModelAdmin):
     list_select_related = ("user",)
     search_fields = ("prefix", "user__email")
     exclude = ("token_hash",)
+
+
+for theirs in (EmailAddress, AccessLog, AccessFailureLog, Authenticator):
+    admin.site.unregister(theirs)
+
+
+@admin.register(EmailAddress)
+class EmailAddressAdmin(LookOnly, admin.ModelAdmin):
+    """An address that staff could confirm would open the account to whoever reads its mail."""
+
+    list_display = ("email", "user", "verified", "primary")
+    list_select_related = ("user",)
+    search_fields = ("email", "user__email")
+
+
+@admin.register(AccessLog)
+class AccessLogAdmin(LookOnly, admin.ModelAdmin):
+    list_display = ("attempt_time", "logout_time", "ip_address", "username", "path_info")
+    search_fields = ("ip_address", "username")
+    date_hierarchy = "attempt_time"
+
+
+@admin.register(AccessFailureLog)
+class AccessFailureLogAdmin(LookOnly, admin.ModelAdmin):
+    list_display = ("attempt_time", "locked_out", "ip_address", "username", "path_info")
+    search_fields = ("ip_address", "username")
+    date_hierarchy = "attempt_time"
+
+
+@admin.register(Authenticator)
+class AuthenticatorAdmin(LookOnly, admin.ModelAdmin):
+    """Staff take a lost second factor away; they see no seed and set up none."""
+
+    list_display = ("user", "type", "created_at", "last_used_at")
+    list_select_related = ("user",)
+    list_filter = ("type",)
+    search_fields = ("user__email",)
+    exclude = ("data",)
+    actions = None
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return admin.ModelAdmin.has_delete_permission(self, request, obj)
+
+    def delete_model(self, request: HttpRequest, obj: Authenticator) -> None:
+        super().delete_model(request, obj)
+        audit.record(
+            "person.second_factor_removed",
+            organization=None,
+            actor=request.user if isinstance(request.user, User) else None,
+            target=obj.user.email,
+            before={"type": obj.type},
+        )
 
 
 @admin.register(Impersonation)

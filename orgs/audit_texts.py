@@ -31,6 +31,7 @@ _TEXTS: dict[str, str | Promise] = {
     "ownership.handed_over": _("Ownership handed over"),
     "api_key.issued": _("API key created"),
     "api_key.revoked": _("API key revoked"),
+    "person.second_factor_removed": _("Second factor taken away"),
     "person.impersonation_started": _("Support began to look at pages as a member"),
     "person.impersonation_ended": _("Support ended its look at pages as a member"),
 }

@@ -1,16 +1,20 @@
 """Role x URL x owner of the object, from the URLconf: nothing is reachable by accident."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from allauth.mfa.models import Authenticator
+from django.contrib import admin
 from django.db.models import QuerySet
+from django.urls import reverse
+from django.utils import timezone
 
 from billing.models import Access, EffectivePlan
 from orgs import capabilities, tokens
-from orgs.models import Role
+from orgs.models import Membership, Organization, PersonalToken, Role, User
 from quotas import satellites
 from quotas.models import Satellite
 from tests.architecture import urlconf
@@ -18,8 +22,10 @@ from tests.architecture.asking import Ask, rows_written, undone
 from tests.architecture.url_rules import FAMILIES, ORGANIZATIONS, RULES, SAFE, Rule, Who, rules_of
 from tests.architecture.urlconf import Route
 from tests.architecture.world import World
+from tests.factories.orgs import UserFactory
 
 ROLES = {"owner": Role.OWNER, "admin": Role.ADMIN, "member": Role.MEMBER}
+READERS_BESIDES = ("admin", "member", "stranger", "staff", "nobody")
 METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE"}
 REFUSED_ANONYMOUS = {
     Who.PERSON: 302,
@@ -29,7 +35,17 @@ REFUSED_ANONYMOUS = {
     Who.SATELLITE: 401,
 }
 WITHOUT_A_COOKIE = {Who.STRIPE, Who.SATELLITE}  # no cookie proves them, so none can be abused
+# Ids of rows of one organization, and what else a URL may name.
 IDS = ("membership_id", "invitation_id", "token_id", "session_id")
+OTHER_ARGUMENTS = {
+    "slug": "the organization itself: `test_who_is_not_a_member_finds_nothing`",
+    "organization": "of a satellite's call: its token's scope",
+    "reservation": "of a satellite's call: `test_a_hold_of_another_organization_is_not_found`",
+    "feature": "a word of the catalogue",
+    "token": "an invitation's secret",
+    "key": "a mail's secret",
+    "uidb36": "a mail's secret says whose password",
+}
 # Tables that a read may touch, and why.
 STAMPS = {
     "orgs_membership": "last_active_at, at most every 15 minutes",
@@ -74,6 +90,19 @@ def test_every_rule_has_a_url():
     assert not gone + empty, f"Remove these rules, no URL has them: {gone + empty}"
 
 
+def test_whatever_a_url_can_name_is_an_id_of_the_matrix_or_has_its_reason():
+    named = {
+        name
+        for route in urlconf.routes()
+        if route.pattern in RULES
+        for name in [*route.arguments, *re.findall(r"{(\w+)}", RULES[route.pattern].query)]
+    }
+    # Regular expressions name their arguments in another way.
+    named |= {"uidb36", "key"}
+
+    assert named == {*IDS, *OTHER_ARGUMENTS}
+
+
 def test_every_rule_about_an_organization_names_its_capabilities():
     incomplete = [
         f"{method} {route.pattern}"
@@ -111,8 +140,9 @@ def test_each_role_gets_what_the_rule_says(world_with_stripe, role):
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("outsider", ["stranger", "staff"])
+@pytest.mark.parametrize("outsider", ["stranger", "staff", "nobody"])
 def test_who_is_not_a_member_finds_nothing(world, outsider):
+    world.people["nobody"] = member_of_nothing()
     ask = Ask(world.client(outsider))
 
     for route, _rule, method in ruled(*ORGANIZATIONS):
@@ -121,9 +151,19 @@ def test_who_is_not_a_member_finds_nothing(world, outsider):
     assert not ask.complaints, ask.report
 
 
+def member_of_nothing() -> User:
+    person = UserFactory.create()
+    Organization.objects.filter(memberships__user=person).update(closed_at=timezone.now())
+    Membership.objects.filter(user=person).delete()
+    return person
+
+
 @pytest.mark.django_db
-def test_the_anonymous_get_a_login_or_401(world):
-    ask = Ask(world.client("anonymous"))
+@pytest.mark.parametrize("who", ["anonymous", "owner"])
+def test_the_anonymous_and_the_suspended_get_a_login_or_401(world, who):
+    """An open session ends with the account."""
+    ask = Ask(world.client(who))
+    User.objects.filter(pk=world.people["owner"].pk).update(is_active=False)
 
     for route, rule, method in ruled(*REFUSED_ANONYMOUS):
         ask.expect(REFUSED_ANONYMOUS[rule.who], method, route, world.samples)
@@ -253,21 +293,27 @@ def test_no_unsafe_request_passes_without_the_csrf_token(world):
 def test_a_personal_token_opens_the_api_within_its_scope(world_with_stripe):
     owner = world_with_stripe.people["owner"]
     secrets = {scope: tokens.issue(owner, scope, scopes=[scope])[1] for scope in tokens.SCOPES}
-    reading, writing = (
-        Ask(world_with_stripe.bearer(secrets["read"])),
-        Ask(world_with_stripe.bearer(secrets["write"])),
+    row, secrets["none"] = tokens.issue(owner, "none")
+    PersonalToken.objects.filter(pk=row.pk).update(scopes=[])
+    reading, writing, neither = (
+        Ask(world_with_stripe.bearer(secrets[scope])) for scope in ("read", "write", "none")
     )
 
     for route, rule, method in ruled(Who.CALLER, Who.TOKEN_OR_PERSON):
         right, wrong = (reading, writing) if method in SAFE else (writing, reading)
         right.expect(rule.answers[method], method, route, world_with_stripe.samples)
         wrong.expect(403, method, route, world_with_stripe.samples)
+        neither.expect(403, method, route, world_with_stripe.samples)
 
-    assert not reading.complaints + writing.complaints, reading.report + writing.report
+    complaints = reading.complaints + writing.complaints + neither.complaints
+    assert not complaints, "\n".join(complaints)
+    assert set(tokens.SCOPES) == {"read", "write"}
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("kind", ["revoked", "of a service", "unknown", "of another house"])
+@pytest.mark.parametrize(
+    "kind", ["revoked", "suspended", "of a service", "unknown", "of another house"]
+)
 def test_a_dead_or_strange_token_opens_nothing(world, kind):
     ask = Ask(world.bearer(strange_secret(world, kind)))
 
@@ -283,6 +329,9 @@ def strange_secret(world: World, kind: str) -> str:
         row, secret = tokens.issue(owner, "revoked")
         tokens.revoke(row, actor=owner)
         return secret
+    if kind == "suspended":
+        User.objects.filter(pk=owner.pk).update(is_active=False)
+        return world.samples["personal_token"]
     if kind == "of a service":
         satellite = Satellite.objects.create(key="drive", name="Drive")
         return satellites.issue_token(satellite)[1]
@@ -335,8 +384,16 @@ def test_what_the_lock_refuses_says_so(world):
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("reader", ["anonymous", "owner"])
+@pytest.mark.parametrize(
+    "reader",
+    [
+        "anonymous",
+        "owner",
+        *(pytest.param(each, marks=pytest.mark.verify) for each in READERS_BESIDES),
+    ],
+)
 def test_reading_writes_no_row(world, reader):
+    world.people["nobody"] = member_of_nothing()
     client = world.client(reader)
     written: dict[str, set[str]] = {}
 
@@ -369,6 +426,15 @@ def test_the_reads_that_may_write_exist():
 # --- The admin --------------------------------------------------------------------------------
 
 
+# What staff may change with the permission for it, and why that rewrites no history.
+EDITABLE = {
+    "auth.group": "which permissions staff share",
+    "axes.accessattempt": "deleting one lets a person in again before the time is over",
+    "billing.grant": "given and ended by verbs, which the trail records",
+    "mfa.authenticator": "taking a lost second factor away, which the trail records",
+    "orgs.user": "switching people off and staff on, which the trail records",
+    "quotas.noticeendpoint": "where satellites hear of changes; by verbs, too",
+}
 ADMIN_SAMPLES = {
     "id": "1",
     "object_id": "1",
@@ -417,6 +483,48 @@ def test_the_reference_of_the_api_has_no_inline_code(client):
     assert "swagger-ui" in html
     assert "<style" not in html
     assert "<script>" not in html
+
+
+@pytest.mark.verify
+@pytest.mark.django_db
+def test_no_unsafe_request_passes_in_the_admin_without_the_csrf_token(world):
+    ask = Ask(world.client("staff", csrf=True))
+
+    for route in admin_routes():
+        response = ask.client.post(route.url(ADMIN_SAMPLES), {"post": "yes"})
+        ask.judge_headers(response, route.pattern)
+        if response.status_code != 403:
+            ask.complaints.append(f"{route.pattern}: {response.status_code}")
+
+    assert not ask.complaints, ask.report
+
+
+@pytest.mark.django_db
+def test_staff_with_every_permission_rewrite_nothing_but_what_is_theirs_to_edit(world):
+    """The trail, changes of plans, what was received and sent: the admin only shows them (E11)."""
+    ask = Ask(world.client("staff"))
+    shown_only = {model._meta for model in admin.site._registry} - {
+        model._meta for model in admin.site._registry if model._meta.label_lower in EDITABLE
+    }
+    before = rows_written()
+
+    for meta in shown_only:
+        name, form = f"admin:{meta.app_label}_{meta.model_name}", {"post": "yes"}
+        for url in (
+            reverse(f"{name}_add"),
+            reverse(f"{name}_change", args=["1"]),
+            reverse(f"{name}_delete", args=["1"]),
+        ):
+            status = ask.client.post(url, form).status_code
+            ask.complaints += [] if status == 403 else [f"{url}: {status}"]
+
+    deleting = {"action": "delete_selected", "_selected_action": ["1"], "post": "yes"}
+    ask.client.post(reverse("admin:orgs_auditentry_changelist"), deleting)
+    written = {name for name, rows in rows_written().items() if rows != before.get(name, 0)}
+    assert not ask.complaints, ask.report
+    assert written <= {"django_session", "billing_installation"}  # the latest time that was seen
+    assert {"auditentry", "effectiveplanchange", "invoice"} <= {m.model_name for m in shown_only}
+    assert {model._meta.label_lower for model in admin.site._registry} >= set(EDITABLE)
 
 
 @pytest.mark.django_db

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from allauth.mfa.models import Authenticator
 from django.test import Client
 
 from orgs.models import AuditEntry, Role, User
@@ -121,3 +122,18 @@ def token_of(user):
 
 def no_inlines():
     return {"memberships-TOTAL_FORMS": "0", "memberships-INITIAL_FORMS": "0"}
+
+
+def test_staff_take_a_lost_second_factor_away_and_see_no_seed(staff):
+    user = UserFactory.create()
+    factor = Authenticator.objects.create(user=user, type="totp", data={"secret": "the-seed"})
+    here = f"/admin/mfa/authenticator/{factor.pk}"
+
+    page = staff.get(f"{here}/change/")
+    staff.post(f"{here}/delete/", {"post": "yes"})
+
+    assert page.status_code == 200
+    assert "the-seed" not in page.content.decode()
+    assert not Authenticator.objects.exists()
+    entry = AuditEntry.objects.get(action="person.second_factor_removed")
+    assert (entry.target, entry.before) == (user.email, {"type": "totp"})
