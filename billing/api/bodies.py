@@ -52,6 +52,15 @@ class ChangeRequest(ChangeWish):
     )
 
 
+class ReplacedResponse(serializers.Serializer[Any]):
+    """A change that was scheduled and will not happen any more."""
+
+    tier = serializers.CharField(source="price.plan.key")
+    interval = serializers.CharField(source="price.interval")
+    seats = serializers.IntegerField()
+    at = serializers.DateTimeField()
+
+
 class ChangeResponse(serializers.Serializer[Any]):
     tier = serializers.CharField(source="plan.key")
     interval = serializers.CharField()
@@ -61,6 +70,9 @@ class ChangeResponse(serializers.Serializer[Any]):
     effective_at = serializers.DateTimeField(allow_null=True)
     confirm_url = serializers.CharField(
         allow_blank=True, help_text="Where the bank wants the payment confirmed; mostly empty."
+    )
+    replaces = ReplacedResponse(
+        allow_null=True, help_text="What was scheduled and will not happen any more; mostly null."
     )
 
 
@@ -114,6 +126,7 @@ class PreviewResponse(serializers.Serializer[Any]):
     gained = serializers.ListField(source="consequences.gained")
     lost = serializers.ListField(source="consequences.lost")
     over_limit = SurplusResponse(many=True, source="consequences.over")
+    replaces = ReplacedResponse(allow_null=True)
     quote = serializers.CharField(help_text="Confirms exactly this; good for half an hour.")
 
 

@@ -1,6 +1,6 @@
 """The page before a change or a cancellation: what it costs, what it gives, what it takes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
@@ -13,6 +13,7 @@ from billing.presentation import over_limit, receipt
 from billing.presentation.formats import day
 from billing.subscription.cancellation import REASONS, Leaving
 from billing.subscription.consequences import Consequences, LimitChange, Surplus
+from billing.subscription.holding import Coming
 from billing.subscription.preview import Preview
 
 
@@ -30,6 +31,8 @@ class Effects:
 class ChangePage:
     title: str
     when: str
+    # What was scheduled and will not happen any more; empty where nothing was.
+    replaces: str
     button: str
     today: tuple[receipt.Row, ...]
     next_day: str
@@ -51,10 +54,11 @@ def of_change(shown: Preview) -> ChangePage:
     """Dates are written in the active time zone."""
     on = day(shown.effective_at)
     return ChangePage(
-        title=_("Change to %(terms)s") % {"terms": _terms(shown)},
+        title=_("Change to %(terms)s") % {"terms": _terms(shown.price, shown.seats, shown.addons)},
         when=f"{_when(shown)} {_('Your cancellation is taken back.')}"
         if shown.stays
         else _when(shown),
+        replaces=_replaced(shown.replaces) if shown.replaces else "",
         button=_("Confirm the change") if shown.at_once else _("Change on %(day)s") % {"day": on},
         today=receipt.rows(shown.today, due_label=_("Charged today")) if shown.today else (),
         next_day=day(shown.next_invoice.at),
@@ -79,13 +83,21 @@ def of_cancellation(leaving: Leaving) -> CancelPage:
     )
 
 
-def _terms(shown: Preview) -> str:
-    yearly = shown.price.interval == PlanPrice.Interval.YEAR
-    parts = [shown.plan.name, _("billed yearly") if yearly else _("billed monthly")]
-    if shown.plan.per_seat:
-        parts.append(ngettext("%(n)d seat", "%(n)d seats", shown.seats) % {"n": shown.seats})
+def _replaced(coming: Coming) -> str:
+    terms = _terms(coming.price, coming.seats, coming.packs)
+    return _("What is scheduled for %(day)s will not happen then: %(terms)s.") % {
+        "day": day(coming.at),
+        "terms": terms,
+    }
+
+
+def _terms(price: PlanPrice, seats: int, addons: Mapping[str, int]) -> str:
+    yearly = price.interval == PlanPrice.Interval.YEAR
+    parts = [price.plan.name, _("billed yearly") if yearly else _("billed monthly")]
+    if price.plan.per_seat:
+        parts.append(ngettext("%(n)d seat", "%(n)d seats", seats) % {"n": seats})
     entries = catalog.current().addons
-    for key, number in shown.addons.items():
+    for key, number in addons.items():
         parts.append(f"{number} x {entries[key].name if key in entries else key}")
     return ", ".join(parts)
 

@@ -5,7 +5,7 @@ the period a subscription schedule does it, which is shown and can be undone unt
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
@@ -20,7 +20,7 @@ from billing.gateway import stripe_api
 from billing.gateway.stripe_api import CardDeclined, Missing
 from billing.models import PlanPrice, SubscriptionPlan
 from billing.subscription import holding, items, preview, quotes, wishes
-from billing.subscription.holding import Holding
+from billing.subscription.holding import Coming, Holding
 from billing.subscription.quotes import Quote
 from billing.subscription.wishes import Target, Wish
 from orgs import audit
@@ -32,6 +32,7 @@ class Changed:
     """What was done: `at_once`, or scheduled for `effective_at`.
 
     `confirm_url` is where the bank wants the payment confirmed; until then nothing is done.
+    `replaces` was scheduled and will not happen any more.
     """
 
     plan: SubscriptionPlan
@@ -41,6 +42,7 @@ class Changed:
     at_once: bool
     effective_at: datetime | None
     confirm_url: str = ""
+    replaces: Coming | None = None
 
 
 def confirm(organization: Organization, person: User, token: str) -> Changed:
@@ -106,8 +108,18 @@ def without_end(held: Holding) -> dict[str, Any]:
     return {"cancel_at": ""} if held.subscription.cancel_at else {}
 
 
-@transaction.atomic
 def _carry_out(
+    organization: Organization, person: User, quote: Quote, basis: list[Any] | None
+) -> Changed:
+    try:
+        return _carry_out_locked(organization, person, quote, basis)
+    except CardDeclined:
+        holding.bring_up_to_date(organization, cause="change declined")
+        raise
+
+
+@transaction.atomic
+def _carry_out_locked(
     organization: Organization, person: User, quote: Quote, basis: list[Any] | None
 ) -> Changed:
     holding.lock(organization)
@@ -137,6 +149,7 @@ def _carry_out(
         at_once=target.at_once,
         effective_at=effective_at,
         confirm_url=confirm_url,
+        replaces=wishes.replaced_by(target, quote.wish, held),
     )
 
 
@@ -175,9 +188,20 @@ def _change_now(held: Holding, target: Target, quote: Quote) -> str:
         )
     except CardDeclined as refusal:
         if not refusal.wants_confirmation:
+            _schedule_again(held, target, quote)
             raise
         return _wait_for_bank(held, params, quote)
     return ""
+
+
+def _schedule_again(held: Holding, target: Target, quote: Quote) -> None:
+    """A change at once has released what was scheduled; when it fails that is due as before."""
+    coming = held.coming
+    if coming is None:
+        return
+    before = replace(target, price=coming.price, seats=coming.seats, addons=coming.packs)
+    held.subscription.scheduled = {}
+    _schedule(held, before, replace(quote, nonce=f"{quote.nonce}:again"))
 
 
 def _wait_for_bank(held: Holding, params: dict[str, Any], quote: Quote) -> str:

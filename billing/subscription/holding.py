@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from typing import Any, Final
 
@@ -26,6 +27,7 @@ _PATIENCE_SECONDS: Final = 5
 class Coming:
     """What a schedule at Stripe makes of the subscription at the end of its period."""
 
+    at: datetime
     price: PlanPrice
     seats: int
     packs: Mapping[str, int]
@@ -74,6 +76,7 @@ class Holding:
         named = {item["price"]: item["quantity"] for item in scheduled.get("items", [])}
         packs = ExtraPrice.objects.with_stripe_ids(named).of_kind(ExtraPrice.Kind.ADDON)
         return Coming(
+            at=datetime.fromisoformat(scheduled["at"]),
             price=price,
             seats=scheduled["quantity"],
             packs={pack.key: named[pack.stripe_price_id] for pack in packs},

@@ -20,7 +20,7 @@ from billing.subscription import (
     wishes,
 )
 from billing.subscription.consequences import Consequences, Terms
-from billing.subscription.holding import Holding
+from billing.subscription.holding import Coming, Holding
 from billing.subscription.receipts import Receipt
 from billing.subscription.wishes import Target, Wish
 from orgs.models import Organization
@@ -53,6 +53,8 @@ class Preview:
     consequences: Consequences
     # A cancellation that the change takes back.
     stays: bool
+    # A scheduled change that will not happen any more.
+    replaces: Coming | None
     quote: str
 
     @property
@@ -88,6 +90,7 @@ def of_change(organization: Organization, wish: Wish) -> Preview:
         ),
         stays=held.subscription.ends_at is not None
         and not (target.at_once and target.price.pk == held.price.pk),
+        replaces=wishes.replaced_by(target, wish, held),
         quote=quotes.sign(organization, held, quote),
     )
 

@@ -11,7 +11,7 @@ from billing.exceptions import CurrencyFixed, NothingToChange, SeatsInUse
 from billing.models import PlanPrice, SubscriptionPlan
 from billing.subscription import audience, checkout, packs
 from billing.subscription.checkout import Order
-from billing.subscription.holding import Holding
+from billing.subscription.holding import Coming, Holding
 from orgs.models import Organization
 
 
@@ -59,6 +59,12 @@ def target_of(organization: Organization, held: Holding, wish: Wish) -> Target:
     transition = _transition(held, price, seats, addons)
     target = Target(price=price, seats=seats, addons=addons, transition=transition)
     return target if target.at_once else _beside_what_is_scheduled(held, wish, target)
+
+
+def replaced_by(target: Target, wish: Wish, held: Holding) -> Coming | None:
+    """What is scheduled and will not happen any more; people hear of it before and after."""
+    goes_along = not target.at_once and wish.plan_key is None and wish.interval is None
+    return None if goes_along else held.coming
 
 
 def _beside_what_is_scheduled(held: Holding, wish: Wish, target: Target) -> Target:

@@ -177,12 +177,28 @@ def test_the_last_scheduled_change_wins(organization, stripe):
 def test_a_change_at_once_replaces_what_was_scheduled(organization, stripe):
     changes.change(organization, owner_of(organization), Wish(seats=2))
 
-    changes.change(organization, owner_of(organization), Wish(seats=6))
+    shown = preview.of_change(organization, Wish(seats=6))
+    done = changes.change(organization, owner_of(organization), Wish(seats=6))
 
+    assert (shown.replaces.seats, shown.replaces.at) == (2, store.current(organization).period_end)
+    assert done.replaces == shown.replaces
     assert organization.subscriptions.get().scheduled == {}
     stripe.simulator.advance(customer=stripe.customer_of(organization), by_seconds=23 * DAY)
     stripe.deliver_all(organization)
     assert store.current(organization).seats == 6
+
+
+def test_a_change_that_is_declined_leaves_what_was_scheduled(organization, stripe):
+    changes.change(organization, owner_of(organization), Wish(seats=2))
+    stripe.simulator.set_card(stripe.customer_of(organization), "decline")
+
+    with pytest.raises(CardDeclined):
+        changes.change(organization, owner_of(organization), Wish(seats=6))
+
+    stripe.deliver_all(organization)
+    assert organization.subscriptions.get().scheduled["quantity"] == 2
+    changes.keep(organization, owner_of(organization))
+    assert organization.subscriptions.get().scheduled == {}
 
 
 def test_nothing_scheduled_cannot_be_undone(organization):

@@ -76,11 +76,14 @@ def test_what_is_scheduled_is_shown_and_undone_by_one_button(owner, organization
     quote = re.search(r'name="quote" value="([^"]+)"', shown.content.decode())[1]
     owner.post(at(organization, "change/"), {"quote": quote})
     page = text_of(owner.get(at(organization)))
+    another = text_of(owner.get(at(organization, "change/"), {"seats": 5}))
 
     owner.post(at(organization, "keep/"))
 
     assert "Changing to Pro, billed monthly, 2 seats, on" in page
     assert "You can undo it until then." in text_of(shown)
+    assert "will not happen" not in text_of(shown)
+    assert "will not happen then: Pro, billed monthly, 2 seats." in another
     assert "Changing to Pro" not in text_of(owner.get(at(organization)))
 
 
@@ -237,7 +240,12 @@ def test_fewer_seats_than_people_are_refused_with_the_number(api, organization):
 def test_the_scheduled_seats_come_with_the_renewal(api, organization, stripe):
     done = call(api, organization, "v1/billing/change", seats=1).json()
 
+    shown = call(api, organization, "v1/billing/preview", interval="year").json()
     pass_days(stripe, organization, 23)
 
+    replaced = shown["replaces"]
+    assert done["replaces"] is None
+    assert [replaced[name] for name in ("tier", "interval", "seats")] == ["pro", "month", 1]
+    assert replaced["at"] == done["effective_at"]
     assert not done["at_once"]
     assert store.current(organization).seats == 1
