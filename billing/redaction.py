@@ -24,6 +24,11 @@ def redact(text: str) -> str:
     return without_card_numbers(cut)
 
 
+def holds_secret(text: str) -> bool:
+    """Whether somebody put a key of Stripe's or a token of ours where it does not belong."""
+    return "_" in text and _SECRET.search(text) is not None
+
+
 def without_card_numbers(text: str) -> str:
     return _CARD_LIKE.sub(_removed, text)
 

@@ -26,6 +26,7 @@ logger = structlog.get_logger(__name__)
 _LEASE: Final = timedelta(minutes=15)  # longer than any task may run
 _WAIT: Final = timedelta(minutes=5)
 _LONGEST_WAIT: Final = timedelta(hours=6)
+_STUCK: Final = 12  # tries: more than a day
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,6 +202,8 @@ def _run(deletion: Deletion, step: Step) -> None:
 
 
 def _wait(deletion: Deletion, delay: timedelta, error: str) -> None:
+    if deletion.attempts + 1 == _STUCK:
+        logger.error("alert.deletion_stuck", organization=str(deletion.pk), why=error)
     Deletion.objects.filter(pk=deletion.pk).update(
         attempts=deletion.attempts + 1,
         next_attempt_at=timezone.now() + delay,

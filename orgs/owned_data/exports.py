@@ -88,6 +88,8 @@ def build(export_id: UUID) -> bool:
     except Exception:
         logger.exception("export.failed", export=str(export.pk), attempt=export.attempts)
         given_up = export.attempts >= _ATTEMPTS
+        if given_up:
+            logger.error("alert.export_failed", export=str(export.pk))
         export.chunks.all().delete()
         export.state = State.FAILED if given_up else State.WAITING
         export.finished_at = timezone.now() if given_up else None

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import orjson
 
+from billing.redaction import holds_secret
 from quotas.engine.decisions import OWN_PROCESS, Line, Request
 from quotas.engine.meters import meter as known_meter
 from quotas.exceptions import InvalidRequest, ReservationNotFound, UnknownMeter
@@ -19,6 +20,8 @@ LONGEST_MEMBER = 64
 MOST_LINES = 20
 LONGEST_HOLD_SECONDS = 86_400
 RESERVED_PREFIX = "~"  # keys that the engine makes itself
+MOST_SPACES = 3  # in a label
+_PATH_STARTS = ("/", "~", "./", "../", "file:")
 _RESERVATION_PREFIX = "rsv_"
 _RESERVATION = re.compile(r"rsv_(?P<organization>[0-9a-f]{32})(?P<number>[0-9a-f]{1,16})")
 _LARGEST_NUMBER = 2**63 - 1
@@ -134,7 +137,7 @@ def check_line(verb: str, line: Line, *, least: int = 1, field: str = "amount") 
 
 
 def check_member(member: str) -> str:
-    return text(member, "member", longest=LONGEST_MEMBER, least=0)
+    return without_secret(text(member, "member", longest=LONGEST_MEMBER, least=0), "member")
 
 
 def check_key(key: object) -> str:
@@ -143,7 +146,7 @@ def check_key(key: object) -> str:
         raise InvalidRequest(
             f"A key may not begin with “{RESERVED_PREFIX}”.", field="idempotency_key"
         )
-    return found
+    return without_secret(found, "idempotency_key")
 
 
 def check_dimensions(lines: Sequence[Line], dimensions: Mapping[str, str] | None) -> str | None:
@@ -161,7 +164,7 @@ def check_dimensions(lines: Sequence[Line], dimensions: Mapping[str, str] | None
             raise InvalidRequest(
                 f"“{str(name)[:40]}” is not declared; known: {known}.", field="dimensions"
             )
-        text(value, f"dimensions.{name}", longest=declared[name])
+        label(value, f"dimensions.{name}", longest=declared[name])
     return orjson.dumps(dict(dimensions), option=orjson.OPT_SORT_KEYS).decode()
 
 
@@ -177,6 +180,21 @@ def text(value: object, field: str, *, longest: int, least: int = 1) -> str:
     if not isinstance(value, str) or not least <= len(value) <= longest or not value.isprintable():
         raise InvalidRequest(f"A text of {least} to {longest} printable characters.", field=field)
     return value
+
+
+def label(value: object, field: str, *, longest: int) -> str:
+    """A word or name such as `gpt-5` or `org/model:7b`; sentences and paths are content."""
+    found = without_secret(text(value, field, longest=longest), field)
+    if found.count(" ") > MOST_SPACES or found.startswith(_PATH_STARTS) or "\\" in found:
+        raise InvalidRequest("A short label, not a sentence and not a path.", field=field)
+    return found
+
+
+def without_secret(found: str, field: str) -> str:
+    """Keys and tokens would lie in the ledger for years, where nobody expects them."""
+    if holds_secret(found):
+        raise InvalidRequest("This looks like a secret, which must not be stored.", field=field)
+    return found
 
 
 def aware(at: object, field: str) -> datetime:
