@@ -86,10 +86,9 @@ def build(export_id: UUID) -> bool:
     try:
         _build(export)
     except Exception:
-        logger.exception("export.failed", export=str(export.pk), attempt=export.attempts)
         given_up = export.attempts >= _ATTEMPTS
-        if given_up:
-            logger.error("alert.export_failed", export=str(export.pk))
+        told = "alert.export_failed" if given_up else "export.failed"
+        logger.exception(told, export=str(export.pk), attempt=export.attempts)
         export.chunks.all().delete()
         export.state = State.FAILED if given_up else State.WAITING
         export.finished_at = timezone.now() if given_up else None
