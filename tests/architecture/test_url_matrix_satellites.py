@@ -105,6 +105,21 @@ def test_a_token_of_another_meter_opens_no_call_about_this_one(world, satellite)
     assert not ask.complaints, ask.report
 
 
+def test_a_hold_of_another_organization_is_not_found(world, satellite):
+    seed = Satellite.objects.get(key="seed")
+    confined = asking(world, seed, organizations=[world.own.pk])
+    elsewhere = asking(world, satellite)
+    samples = world.samples | {"reservation": world.foreign_samples["reservation"]}
+    ends = [found for found in ruled() if "reservation" in found[0].arguments]
+
+    for route, _rule, method in ends:
+        confined.expect(403, method, route, samples)
+        elsewhere.expect(404, method, route, samples)
+
+    assert len(ends) == 2
+    assert not confined.complaints + elsewhere.complaints, confined.report + elsewhere.report
+
+
 def test_each_event_of_a_batch_is_judged_by_the_tokens_scopes(world, satellite):
     elsewhere = asking(world, satellite, organizations=[world.foreign.pk])
     otherwise = asking(world, satellite, meters=["members"])
