@@ -214,7 +214,6 @@ SIGNUP_OPEN = env.bool("SIGNUP_OPEN", default=True)  # invited people may sign u
 # Staff without a second factor are sent to set one up before they see the admin (E12).
 ADMIN_REQUIRES_MFA = env.bool("ADMIN_REQUIRES_MFA", default=not DEBUG)
 MFA_ADAPTER = "orgs.second_factors.SecondFactorAdapter"
-MFA_ADAPTER = "orgs.second_factors.SecondFactorAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = timedelta(minutes=15)
