@@ -3,8 +3,11 @@ FROM python:3.13-slim AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PYTHONDONTWRITEBYTECODE=1
 RUN python -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH
-COPY requirements/base.txt /tmp/base.txt
+COPY requirements/base.txt requirements/otel.txt /tmp/
 RUN pip install --require-hashes -r /tmp/base.txt
+# `docker build --build-arg TRACING=1 .` brings what traces need; nothing loads it without an endpoint.
+ARG TRACING=0
+RUN if [ "$TRACING" = 1 ]; then pip install --require-hashes -r /tmp/otel.txt; fi
 WORKDIR /app
 COPY manage.py pyproject.toml ./
 COPY config config

@@ -1,4 +1,9 @@
+import os
+
+import structlog
 from django.apps import AppConfig
+
+logger = structlog.get_logger(__name__)
 
 
 class ConfigConfig(AppConfig):
@@ -12,3 +17,15 @@ class ConfigConfig(AppConfig):
 
         app.set_default()
         words.adopt()
+        if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+            _trace()
+
+
+def _trace() -> None:
+    """Without the packages there are no traces, and everything else goes on."""
+    try:
+        from config import tracing
+    except ModuleNotFoundError as missing:
+        logger.error("tracing.not_installed", lacks=missing.name, needs="requirements/otel.txt")  # noqa: TRY400
+    else:
+        tracing.start()

@@ -217,6 +217,12 @@ GROUPS: Final = (
                 secret=True,
             ),
             Variable(
+                "OTEL_EXPORTER_OTLP_ENDPOINT",
+                "Traces go to this collector over OTLP/HTTP, with requirements/otel.txt installed."
+                " Unset, nothing of it is loaded. The other OTEL_ variables work too.",
+                elsewhere="",
+            ),
+            Variable(
                 "PROMETHEUS_MULTIPROC_DIR",
                 "A folder that all web processes of one address may write: their sums are told.",
                 elsewhere="",

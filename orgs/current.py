@@ -8,6 +8,7 @@ from django.db.models import Case, IntegerField, QuerySet, Value, When
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from rest_framework.request import Request
+from structlog.contextvars import bind_contextvars
 
 from orgs.exceptions import OrganizationNotFound, Unprocessable
 from orgs.models import Membership, Organization, User
@@ -29,6 +30,7 @@ def membership_for(request: Request | HttpRequest) -> Membership:
     if found is None:
         found = membership_in(_person(request), _named(request))
         setattr(request, _CACHED, found)
+        bind_contextvars(organization=str(found.organization_id))
     return found
 
 

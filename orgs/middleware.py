@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.cache import patch_cache_control
 from django.utils.http import urlencode
 from django_htmx.http import HttpResponseClientRedirect
+from structlog.contextvars import bind_contextvars
 
 from orgs import capabilities, current, impersonation, organizations
 from orgs.exceptions import OrganizationNotFound
@@ -60,7 +61,8 @@ class CurrentOrganizationMiddleware:
 
 
 def enter(request: HttpRequest, membership: Membership) -> OrgRequest:
-    """Gives the request the attributes of OrgRequest."""
+    """Gives the request the attributes of OrgRequest, and its log lines the organization."""
+    bind_contextvars(organization=str(membership.organization_id))
     entered = cast(OrgRequest, request)
     entered.membership = membership
     entered.organization = membership.organization

@@ -17,6 +17,7 @@ from django.db import DatabaseError, transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
+from structlog.contextvars import bind_contextvars
 
 from billing.gateway.webhooks import envelope, signature
 from billing.gateway.webhooks.envelope import Envelope, Malformed
@@ -51,6 +52,7 @@ def receive(request: HttpRequest) -> HttpResponse:
         found = _verified(request)
     except Refused as refusal:
         return _refuse(request, refusal)
+    bind_contextvars(event_id=found.event_id, customer_id=found.customer_id)
     try:
         store(found, _kept(request))
     except DatabaseError:

@@ -4,7 +4,8 @@ The customer's lock comes before anything is fetched; everything up to the new v
 transaction, so a crash leaves either nothing or all of it (A4, A26, A32).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from random import SystemRandom
@@ -16,6 +17,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 from djstripe.models import Event
+from structlog.contextvars import bind_contextvars, bound_contextvars
 
 from billing.entitlement import store
 from billing.exceptions import NotConfigured, StripeUnavailable
@@ -29,6 +31,9 @@ logger = structlog.get_logger(__name__)
 
 MAX_ATTEMPTS: Final = 8
 _BATCH: Final = 200
+# In seconds: while Stripe is slow, others with this customer in hand wait no longer than this and
+# one more answer of it.
+_LONGEST_HOLD: Final = 4.0
 _FIRST_DELAY: Final = timedelta(seconds=5)
 _LONGEST_DELAY: Final = timedelta(hours=1)
 # A customer of ours may be announced before its id is on our row; one of another product never is.
@@ -63,6 +68,11 @@ def drain(customer_id: str) -> Drained:
     """Apply every waiting event of one customer. Errors of Stripe leave the rows for later."""
     if breaker.is_open():
         return Drained()  # the rows stay due, and the sweeper comes back
+    with bound_contextvars(customer_id=customer_id, organization=None):
+        return _drain(customer_id)
+
+
+def _drain(customer_id: str) -> Drained:
     try:
         with transaction.atomic():
             if not locks.try_customer(customer_id):
@@ -107,6 +117,7 @@ def _drain_locked(customer_id: str) -> int:
     if account is None:
         _hold_unknown(rows)
         return 0
+    bind_contextvars(organization=str(account.pk))
     rows = [row for row in rows if not _is_misdirected(row, account)]
     gone = account.customer_deleted_at is not None
     try:
@@ -123,10 +134,19 @@ def _drain_locked(customer_id: str) -> int:
 
 def _apply_and_finish(rows: list[InboxEvent]) -> list[InboxEvent]:
     """Every row of an object that was brought up to date is done, not only the newest."""
-    applied = [row for row in _newest_per_object(rows) if _apply(row)]
+    applied = [row for row in _in_time(_newest_per_object(rows)) if _apply(row)]
     fresh = {_subject(row) for row in applied}
     _finish(row for row in rows if _subject(row) in fresh)
     return applied
+
+
+def _in_time(rows: Iterable[InboxEvent]) -> Iterator[InboxEvent]:
+    """At least one; what is left over waits for the next turn, and people go between."""
+    until = time.monotonic() + _LONGEST_HOLD
+    for row in rows:
+        yield row
+        if time.monotonic() >= until:
+            return
 
 
 def _left_to_nobody(rows: list[InboxEvent]) -> list[InboxEvent]:
