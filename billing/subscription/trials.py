@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+import structlog
+from django.conf import settings
 from django.db import transaction
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -9,11 +11,13 @@ from django.utils.translation import ngettext
 from billing import catalog
 from billing.catalog.policies import Trial
 from billing.entitlement import access, clock, grants, store
-from billing.exceptions import TrialRefused, UnknownPlan
+from billing.exceptions import BillingError, TrialRefused, UnknownPlan
 from billing.gateway import locks
 from billing.models import EffectivePlan, Grant, Source
-from billing.subscription import trial_rules, wishes
+from billing.subscription import customers, trial_rules, wishes
 from orgs.models import Organization, User
+
+logger = structlog.get_logger(__name__)
 
 
 def offered(effective: EffectivePlan) -> dict[str, int]:
@@ -31,10 +35,25 @@ def offered(effective: EffectivePlan) -> dict[str, int]:
     }
 
 
-@transaction.atomic
 def start(organization: Organization, person: User, plan_key: str) -> EffectivePlan:
     """Full access from now on for the plan's days. Raises UnknownPlan and TrialRefused."""
     trial = _trial_of(plan_key)
+    _start_the_clock(organization)
+    return _give(organization, person, plan_key, trial)
+
+
+def _start_the_clock(organization: Organization) -> None:
+    """A test clock begins when the organization was made: a trial must not begin before it."""
+    if not settings.STRIPE_TEST_CLOCKS:
+        return
+    try:
+        customers.ensure(organization)
+    except BillingError as error:
+        logger.warning("billing.trial_without_its_clock", code=error.code)
+
+
+@transaction.atomic
+def _give(organization: Organization, person: User, plan_key: str, trial: Trial) -> EffectivePlan:
     access.check_paid_action(organization)
     locks.wait_for(f"trial:{trial_rules.person_mark(person)}")
     store.lock_account(organization)

@@ -91,6 +91,23 @@ def test_while_stripe_fails_the_events_wait_and_none_of_them_is_blamed(
     assert not InboxEvent.objects.waiting().exists()
 
 
+def test_while_stripe_is_slow_a_customer_is_given_back_between_its_events(stripe, monkeypatch):
+    """Whoever waits for it, to found an organization say, waits for no long list of events."""
+    organization = OrganizationFactory.create()
+    stripe.buy(organization)
+    for event in stripe.history_of(organization):
+        post(stripe.client, event)
+    monkeypatch.setattr(processing, "_LONGEST_HOLD", 0.0)
+
+    turns = [processing.drain(stripe.customer_of(organization)) for _turn in range(20)]
+
+    assert turns[0].done == 1
+    assert turns[0].more
+    assert not turns[-1].more
+    assert store.current(organization).plan.key == "pro"
+    assert not InboxEvent.objects.waiting().exists()
+
+
 def test_a_revoked_key_kills_no_event(stripe, settings):
     """A30: as long as an outage lasts, however often we try."""
     organization = _bought(stripe)

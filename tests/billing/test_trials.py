@@ -5,12 +5,13 @@ from datetime import timedelta
 import pytest
 from allauth.account.models import EmailAddress
 from django.core import mail
+from django.utils import timezone
 
 from billing.entitlement import store
 from billing.exceptions import TrialRefused, UnknownPlan
 from billing.messages import outbox, transitions
-from billing.models import Access, EffectivePlan, Grant, OutboxMessage, Source
-from billing.subscription import trials
+from billing.models import Access, BillingAccount, EffectivePlan, Grant, OutboxMessage, Source
+from billing.subscription import customers, trials
 from tests.billing.subscribed import on_pro, pass_days
 from tests.factories.orgs import OrganizationFactory, UserFactory, owner_of
 
@@ -45,6 +46,20 @@ def test_a_trial_gives_the_whole_plan_for_its_days(organization):
     assert (effective.plan.key, effective.source) == ("pro", Source.TRIAL)
     assert effective.access == Access.FULL
     assert effective.ends_at - effective.period_start == timedelta(days=14)
+
+
+def test_a_trial_that_is_older_than_the_customer_begins_by_the_customers_clock(organization):
+    made = timezone.now() - timedelta(minutes=10)
+    account, _ = BillingAccount.objects.get_or_create(organization=organization)
+    BillingAccount.objects.update(created_at=made)
+
+    trials.start(organization, owner_of(organization), "pro")
+    customers.ensure(organization)
+
+    account.refresh_from_db()
+    assert account.frozen_at is not None
+    assert Grant.objects.get().starts_at == account.frozen_at
+    assert store.current(organization).source == Source.TRIAL
 
 
 def test_a_trial_falls_back_to_the_default_plan_by_itself(on_clock, stripe):
