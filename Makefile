@@ -46,9 +46,10 @@ demo: $(INSTALLED) ## Run everything with sample organizations; Ctrl-C stops it 
 reset: $(INSTALLED) ## Drop the demo's data, and the tests' databases
 	@$(BIN)/python -m config.reset
 
+# By file, so that what serves a whole file is started once, the long files first.
 .PHONY: test
 test: $(INSTALLED) browser ## Run every test, with coverage; BROWSER=none leaves the browser out, ARGS go to pytest
-	@$(BIN)/pytest --create-db -n $(WORKERS) --dist loadgroup --cov --cov-report=term $(ARGS)
+	@$(BIN)/pytest --create-db -n $(WORKERS) --dist loadfile --no-loadscope-reorder --cov --cov-report=term $(ARGS)
 
 .PHONY: bench
 bench: $(INSTALLED) wrk ## Measure the quota engine beside ceilings of the same run, in about ten minutes; ARGS
@@ -131,6 +132,13 @@ lock: $(INSTALLED) ## Compile requirements/*.in into locks with hashes
 	$(COMPILE) requirements/dev.in --output-file requirements/dev.txt $(LOCK)
 	$(COMPILE) requirements/otel.in --output-file requirements/otel.txt $(LOCK)
 	$(COMPILE) requirements/chart.in --output-file requirements/chart.txt $(LOCK)
+
+.PHONY: sbom
+sbom: $(INSTALLED) ## Write the parts that production installs, with their hashes, as CycloneDX
+	@mkdir -p "$(LEDGERLINE_VAR)"
+	@$(BIN)/cyclonedx-py requirements requirements/base.txt --pyproject pyproject.toml --sv 1.6 \
+		--output-reproducible --output-file "$(LEDGERLINE_VAR)/sbom.json"
+	@echo "$(LEDGERLINE_VAR)/sbom.json"
 
 .PHONY: browser
 browser: $(INSTALLED)

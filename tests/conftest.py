@@ -21,8 +21,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "browser: drives Chromium; all tests that use `chrome`")
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """BROWSER=none leaves the browser tests out and counts them; else they need a Chromium."""
+    items.sort(key=lambda item: item.get_closest_marker("early") is None)
     browser = [item for item in items if "chrome" in getattr(item, "fixturenames", ())]
     for item in browser:
         item.add_marker("browser")

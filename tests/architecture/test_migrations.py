@@ -16,6 +16,8 @@ from django.db import connection
 from django.db.migrations.loader import MigrationLoader
 from django.db.models import ForeignKey
 
+pytestmark = pytest.mark.early
+
 ROOT = Path(__file__).resolve().parents[2]
 OURS = ("orgs", "billing", "quotas")
 SCRATCH = "ledgerline_real_migrations"

@@ -11,6 +11,8 @@ from config.embedded.processes import wait_for
 from tests.billing.test_promo import offer
 from tests.factories.orgs import OrganizationFactory, UserFactory
 
+pytestmark = pytest.mark.early
+
 PATIENCE_SECONDS = 30
 
 

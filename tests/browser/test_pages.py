@@ -9,6 +9,8 @@ from orgs.models import Role
 from tests.browser.visitor import Visitor
 from tests.factories.orgs import InvitationFactory, OrganizationFactory, UserFactory, member_of
 
+pytestmark = pytest.mark.early
+
 SUCCEEDS = "The payment succeeds."
 
 
@@ -25,7 +27,7 @@ def owner(simulator):
 def test_every_page_of_an_organization_is_clean_in_every_look(visitor, owner):
     visitor.sign_in(owner)
 
-    for name in ("General", "Members", "Billing", "Pricing", "API keys", "Audit log"):
+    for name in ("General", "Members", "Billing", "Pricing", "API keys", "Audit log", "Data"):
         visitor.go(name)
         visitor.look(name.lower().replace(" ", "-"))
 

@@ -20,7 +20,7 @@ from config.demo.progress import Progress
 from config.embedded import BASE_DIR, reset
 from config.embedded.processes import wait_for
 
-pytestmark = pytest.mark.xdist_group("demo")  # one demo serves all tests of this file
+pytestmark = pytest.mark.early
 
 KEYS = {
     "base_url",

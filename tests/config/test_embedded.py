@@ -19,6 +19,8 @@ from config.embedded import BASE_DIR, EmbeddedError, EmbeddedServices, ensure_ru
 from config.embedded.places import Places
 from config.embedded.processes import command_of, wait_for
 
+pytestmark = pytest.mark.early
+
 HOLDER = """
     import sys
     from pathlib import Path

@@ -41,6 +41,8 @@ from tests.factories.quotas import ANCHOR, CreditFactory, limit_of, limited
 from tests.properties.quota_reference import Hold, Pack, Reference, Terms
 from tests.quotas.conftest import _fresh_copies, _lanes_end, durable
 
+pytestmark = pytest.mark.early
+
 __all__ = ["_fresh_copies", "_lanes_end", "durable"]
 
 RUNS = int(os.environ.get("QUOTA_RUNS", "300"))

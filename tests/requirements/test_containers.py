@@ -18,7 +18,7 @@ from tests.factories.quotas import SatelliteFactory
 from tests.quotas import receiver
 from tests.requirements.running import everything_stored, fetch, running
 
-pytestmark = [pytest.mark.django_db, pytest.mark.xdist_group("containers")]
+pytestmark = pytest.mark.django_db
 
 GB = 2**30
 HOURS = 3600

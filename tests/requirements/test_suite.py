@@ -16,7 +16,7 @@ from quotas.reading import rollups
 from tests.factories.orgs import OrganizationFactory, UserFactory, api_token_for
 from tests.requirements.running import cookies_of, everything_stored, fetch, running
 
-pytestmark = [pytest.mark.django_db, pytest.mark.xdist_group("suite")]
+pytestmark = pytest.mark.django_db
 
 GB = 2**30
 

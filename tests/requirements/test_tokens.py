@@ -16,7 +16,7 @@ from orgs.models import Role, User
 from tests.factories.orgs import PASSWORD, UserFactory, api_token_for, personal_organization
 from tests.requirements.running import DAY, fetch, running
 
-pytestmark = [pytest.mark.django_db, pytest.mark.xdist_group("tokens")]
+pytestmark = pytest.mark.django_db
 
 BUDGET = 1_000_000
 
