@@ -20,6 +20,8 @@ from django.utils.translation import gettext_lazy as _
 from orgs import audit
 from orgs.models import (
     AuditEntry,
+    DataExport,
+    Deletion,
     Impersonation,
     Invitation,
     Membership,
@@ -213,6 +215,20 @@ class AuthenticatorAdmin(LookOnly, admin.ModelAdmin):
             target=obj.user.email,
             before={"type": obj.type},
         )
+
+
+@admin.register(Deletion)
+class DeletionAdmin(LookOnly, admin.ModelAdmin):
+    list_display = ("pk", "asked_at", "due_at", "attempts", "last_error", "finished_at")
+    list_filter = (("finished_at", admin.EmptyFieldListFilter),)
+    exclude = ("salt",)
+
+
+@admin.register(DataExport)
+class DataExportAdmin(LookOnly, admin.ModelAdmin):
+    list_display = ("organization", "state", "asked_at", "attempts", "size", "expires_at")
+    list_select_related = ("organization",)
+    list_filter = ("state",)
 
 
 @admin.register(Impersonation)
