@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from orgs import tokens
 from orgs.models import Role
+from orgs.names import shows_as_it_is
 
 NEVER = ""
 _AREAS = (
@@ -33,17 +34,19 @@ def time_zones() -> list[tuple[str, str]]:
 
 
 class TeamForm(forms.Form):
-    name = forms.CharField(label=_("Name of the team"), max_length=120)
+    name = forms.CharField(label=_("Name of the team"), max_length=120, validators=[shows_as_it_is])
 
 
 class DescriptionForm(forms.Form):
-    name = forms.CharField(label=_("Name"), max_length=120)
+    name = forms.CharField(label=_("Name"), max_length=120, validators=[shows_as_it_is])
     language = forms.ChoiceField(label=_("Language"), choices=settings.LANGUAGES)
     time_zone = forms.ChoiceField(label=_("Time zone"), choices=time_zones)
 
 
 class ProfileForm(forms.Form):
-    name = forms.CharField(label=_("Your name"), max_length=150, required=False)
+    name = forms.CharField(
+        label=_("Your name"), max_length=150, required=False, validators=[shows_as_it_is]
+    )
     language = forms.ChoiceField(label=_("Language"), choices=settings.LANGUAGES)
     time_zone = forms.ChoiceField(label=_("Time zone"), choices=time_zones)
 
@@ -117,7 +120,7 @@ class TokenForm(forms.Form):
         (NEVER, _("Never")),
     )
 
-    name = forms.CharField(label=_("What it is for"), max_length=80)
+    name = forms.CharField(label=_("What it is for"), max_length=80, validators=[shows_as_it_is])
     scope = forms.ChoiceField(label=_("May"), choices=SCOPES)
     days = forms.ChoiceField(
         label=_("Expires after"), choices=LIFETIMES, required=False, initial="90"
