@@ -20,6 +20,10 @@ SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
 WHERE i.inhparent = 'usage_event'::regclass AND c.relname ~ '^usage_event_[0-9]{6}$'
 ORDER BY c.relname
 """
+_ASTRAY = "SELECT count(*) FROM usage_event_default WHERE month = %s"
+_COPY_BACK = "INSERT INTO usage_event SELECT * FROM usage_event_default WHERE month = %s"
+# Detached, it has no trigger of the ledger any more.
+_LEAVE = "DELETE FROM usage_event_default WHERE month = %s"
 # What the month had added up to moves into the balances, so that their sums stay explained.
 _CHECKPOINT = """
 UPDATE plan_usage b SET checkpoint = b.checkpoint + gone.total
@@ -36,14 +40,28 @@ WHERE b.organization_id = gone.organization_id AND b.meter = gone.meter
 def prepare() -> list[str]:
     """Makes this month's partition and the next ones. Returns those that are new."""
     now = timezone.now().replace(day=1)
-    made = []
-    with connection.cursor() as cursor:
-        for ahead in range(AHEAD + 1):
-            month = add_months(now, ahead).date()
+    months = [add_months(now, ahead).date() for ahead in range(AHEAD + 1)]
+    return [_name(month) for month in months if _make(month)]
+
+
+def _make(month: date) -> bool:
+    """PostgreSQL makes none while the default partition has rows of that month: they move along."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_ASTRAY, [month])
+        (rows,) = cursor.fetchone() or (0,)
+        if not rows:
             cursor.execute("SELECT ensure_usage_partition(%s)", [month])
-            if cursor.fetchone() == (True,):
-                made.append(_name(month))
-    return made
+            return bool(cursor.fetchone() == (True,))
+        # Decisions wait meanwhile; after four seconds they matter more, and the next run tries.
+        cursor.execute("SET LOCAL lock_timeout = '4s'")
+        cursor.execute("LOCK TABLE usage_event IN ACCESS EXCLUSIVE MODE")
+        cursor.execute("ALTER TABLE usage_event DETACH PARTITION usage_event_default")
+        cursor.execute("SELECT ensure_usage_partition(%s)", [month])
+        cursor.execute(_COPY_BACK, [month])
+        cursor.execute(_LEAVE, [month])
+        cursor.execute("ALTER TABLE usage_event ATTACH PARTITION usage_event_default DEFAULT")
+    logger.error("alert.usage_event_without_partition", rows=rows, moved_to=_name(month))
+    return True
 
 
 def astray() -> int:

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from django.db import connection
+from django.db import IntegrityError, connection
 from django.utils import timezone
 
 from billing import catalog
@@ -70,6 +70,27 @@ def test_a_row_of_an_unprepared_month_counts_and_alarms():
 
     assert partitions.astray() == 1
     assert ledger_sum(organization) == 10
+
+
+def test_rows_of_a_month_that_nobody_prepared_move_into_it_once_it_is_made(caplog):
+    organization = limited(storage=100)
+    enforcement.consume(organization, STORAGE, 5, idempotency_key="now")
+    month = months_ago(-2).date()
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP TABLE usage_event_{month:%Y%m}")
+        cursor.execute(
+            "INSERT INTO usage_event SELECT (jsonb_populate_record(e, jsonb_build_object("
+            " 'month', %s::date, 'key', 'astray'))).* FROM usage_event e",
+            [month],
+        )
+
+    made = partitions.prepare()
+
+    assert made == [f"usage_event_{month:%Y%m}"]
+    assert (partitions.astray(), ledger_sum(organization)) == (0, 10)
+    assert "alert.usage_event_without_partition" in caplog.text
+    with connection.cursor() as cursor, pytest.raises(IntegrityError, match="append-only"):
+        cursor.execute("DELETE FROM usage_event")
 
 
 def test_dropping_a_month_keeps_the_balances_explained():
