@@ -195,21 +195,32 @@ def printed():
 
 
 def test_no_secret_is_ever_stored_or_logged(canary, stripe, monkeypatch, printed):
-    """A35: every text and JSON column of every table, dj-stripe's too, and all that was logged."""
+    """A35: every text and JSON column of every table, dj-stripe's too, and all that was logged.
+
+    The address of a portal's session opens it for whoever has it (B19).
+    """
     organization = _bought(stripe)
-    token = api_token_for(owner_of(organization))
-    stripe.client.get("/api/v1/billing/status", headers={"authorization": f"Bearer {token}"})
+    token = api_token_for(owner_of(organization), scopes=["read", "write"])
+    bearer = {"authorization": f"Bearer {token}"}
+    stripe.client.get("/api/v1/billing/status", headers=bearer)
+    portal = stripe.client.post(
+        "/api/v1/billing/portal",
+        {"organization": organization.slug, "scope": "org"},
+        content_type="application/json",
+        headers=bearer,
+    ).json()["portal_url"]
+    secrets = (API_KEY, WEBHOOK_SECRET, token, portal)
     stripe.deliver_all(organization)
     _fail_with_secrets(stripe, organization, monkeypatch)
     call_command("catalog", "diff")
 
-    found = [where for secret in (API_KEY, WEBHOOK_SECRET, token) for where in _columns(secret)]
+    found = [where for secret in secrets for where in _columns(secret)]
 
     assert found == []
     logged = printed.getvalue()
     assert "stripe.event_failed" in logged
     assert "[redacted]" in logged
-    for secret in (API_KEY, WEBHOOK_SECRET, token):
+    for secret in secrets:
         assert secret not in logged
 
 
