@@ -291,7 +291,7 @@ def discount_fields(data: Json) -> Json:
     coupon = (data.get("source") or {}).get("coupon")
     coupon = coupon if isinstance(coupon, dict) else {"id": coupon}
     promotion = data.get("promotion_code")
-    ends_at = instant(data.get("end"))
+    starts_at, ends_at = instant(data.get("start")), instant(data.get("end"))
     return {
         "id": data["id"],
         "code": promotion["code"] if isinstance(promotion, dict) else "",
@@ -299,6 +299,8 @@ def discount_fields(data: Json) -> Json:
         "percent_off": coupon.get("percent_off"),
         "amount_off": coupon.get("amount_off"),
         "currency": coupon.get("currency"),
+        "once": coupon.get("duration") == "once",
+        "starts_at": starts_at.isoformat() if starts_at else None,
         "ends_at": ends_at.isoformat() if ends_at else None,
     }
 

@@ -1,8 +1,8 @@
 """Monthly recurring revenue and what moved it, from the history of effective plans.
 
 MRR of an organization: the list price of its subscription's plan x seats, a yearly price as a
-twelfth. Trials, contracts and other grants, discounts and usage count nothing. Currencies are never
-added up.
+twelfth, less what its coupons take off every invoice. Trials, contracts and other grants and usage
+count nothing. Currencies are never added up.
 """
 
 from collections import defaultdict
@@ -15,7 +15,10 @@ from typing import Final
 from uuid import UUID
 
 from django.db import connection
+from django.utils import timezone
 
+from billing.insight import discounts
+from billing.insight.discounts import Discount
 from billing.models import EffectivePlan, PlanPrice, Source
 
 # Stripe's own trials are not paid for yet.
@@ -36,10 +39,14 @@ NOTHING: Final = Fraction(0)
 
 # The last answer of each organization before an instant; what it was told then is what we knew.
 _AT = """
-SELECT DISTINCT ON (organization_id) organization_id, source, status, price_id, seats, currency
+SELECT DISTINCT ON (organization_id)
+    organization_id, source, status, price_id, seats, currency, subscription_id
 FROM billing_effectiveplanchange WHERE recorded_at < %s
 ORDER BY organization_id, sequence DESC
 """
+_COLUMNS: Final = (
+    "organization_id", "source", "status", "price_id", "seats", "currency", "subscription_id",
+)  # fmt: skip
 _EVER = """
 SELECT DISTINCT organization_id FROM billing_effectiveplanchange
 WHERE recorded_at < %s AND source = %s AND NOT status = ANY (%s)
@@ -87,7 +94,7 @@ class Revenue:
 
 
 def between(since: datetime, until: datetime) -> Revenue:
-    """Five queries, however many organizations there are."""
+    """Seven queries, however many organizations there are."""
     amounts = _amounts()
     unknown: set[str] = set()
     start, end = _book(since, amounts, unknown), _book(until, amounts, unknown)
@@ -99,13 +106,14 @@ def between(since: datetime, until: datetime) -> Revenue:
     )
 
 
-def present(organizations: Iterable[UUID] | None = None) -> Book:
-    """Who pays what now; of some organizations, or of all."""
+def present(organizations: Iterable[UUID] | None = None, *, discounted: bool = True) -> Book:
+    """Who pays what now, or would by the list; of some organizations, or of all."""
     rows = EffectivePlan.objects.filter(source=Source.STRIPE, organization__closed_at=None)
     if organizations is not None:
         rows = rows.filter(organization_id__in=list(organizations))
-    found = rows.values_list("organization_id", "source", "status", "price_id", "seats", "currency")
-    return _paying(found, _amounts(), set())
+    found = rows.values_list(*_COLUMNS)
+    taken_off = discounts.held_at(timezone.now()) if discounted else {}
+    return _paying(found, _Terms(_amounts(), taken_off), set())
 
 
 def totals(book: Book) -> dict[str, Fraction]:
@@ -127,7 +135,15 @@ def monthly(unit_amount: int, interval: str, seats: int) -> Fraction:
 
 
 Terms = tuple[int, str, bool]  # minor units, interval, per seat
-_Answer = tuple[UUID, str, str, str, int, str]
+_Answer = tuple[UUID, str, str, str, int, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """List prices by Stripe's price, and what is taken off by Stripe's subscription."""
+
+    amounts: Mapping[str, Terms]
+    taken_off: Mapping[str, list[Discount]]
 
 
 def _amounts() -> dict[str, Terms]:
@@ -140,22 +156,26 @@ def _amounts() -> dict[str, Terms]:
 def _book(at: datetime, amounts: Mapping[str, Terms], unknown: set[str]) -> Book:
     with connection.cursor() as cursor:
         cursor.execute(_AT, [at])
-        return _paying(cursor.fetchall(), amounts, unknown)
+        answers = cursor.fetchall()
+    return _paying(answers, _Terms(amounts, discounts.held_at(at)), unknown)
 
 
-def _paying(
-    answers: Iterable[_Answer], amounts: Mapping[str, Terms], unknown: set[str]
-) -> dict[UUID, Paying]:
+def _paying(answers: Iterable[_Answer], terms: _Terms, unknown: set[str]) -> dict[UUID, Paying]:
     found = {}
-    for organization, source, status, price_id, seats, currency in answers:
+    for organization, source, status, price_id, seats, currency, subscription in answers:
         if source != Source.STRIPE or status in _UNPAID:
             continue
-        terms = amounts.get(price_id)
-        if terms is None:
+        sold = terms.amounts.get(price_id)
+        if sold is None:
             unknown.add(price_id)
             continue
-        amount, interval, per_seat = terms
-        monthly_amount = monthly(amount, interval, seats if per_seat else 1)
+        amount, interval, per_seat = sold
+        monthly_amount = discounts.net(
+            monthly(amount, interval, seats if per_seat else 1),
+            currency,
+            _MONTHS[PlanPrice.Interval(interval)],
+            terms.taken_off.get(subscription, ()),
+        )
         if monthly_amount:
             found[organization] = Paying(currency, monthly_amount)
     return found

@@ -50,7 +50,7 @@ class Subscription(models.Model):
     ended_at = models.DateTimeField(null=True)
     trial_end = models.DateTimeField(null=True)
     default_payment_method_id = models.CharField(max_length=64, blank=True)
-    # Each with id, code, coupon, percent_off, amount_off, currency and ends_at.
+    # Each with id, code, coupon, percent_off, amount_off, currency, once, starts_at and ends_at.
     discounts = models.JSONField(default=list)
     # What a schedule at Stripe makes of it next: {schedule, at, price, quantity}; else empty.
     scheduled = models.JSONField(default=dict)

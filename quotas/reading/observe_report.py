@@ -93,7 +93,7 @@ def of(since: datetime | None = None, until: datetime | None = None) -> Report:
     sums = [*_from_ledger(since, until), *_from_observations(since, until)]
     concerned = {each.organization for each in sums}
     names = Organization.objects.in_bulk(concerned)
-    book = revenue.present({each.organization for each in sums if each.calls})
+    book = revenue.present({each.organization for each in sums if each.calls}, discounted=False)
     plans = dict(
         EffectivePlan.objects.filter(organization_id__in=concerned).values_list(
             "organization_id", "plan__key"

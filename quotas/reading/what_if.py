@@ -232,7 +232,7 @@ class _World:
         return cls(
             at=at,
             effective=list(rows.select_related("organization", "plan").order_by("organization")),
-            paying=revenue.present(),
+            paying=revenue.present(discounted=False),
             limits=limits,
             sums=_sums(at),
             members=_members(),

@@ -4,6 +4,7 @@ import csv
 from datetime import UTC, timedelta
 from fractions import Fraction
 from io import StringIO
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -132,6 +133,52 @@ def test_trials_contracts_and_unknown_prices_are_no_revenue():
 
     assert found.movements == ()
     assert found.unknown == {"price_of_nobody"}
+
+
+def couponed(organization, *discounts):
+    """Its subscription at Stripe, with what takes something off."""
+    Subscription.objects.create(
+        organization=organization, stripe_id=f"sub_{organization.pk.hex[:8]}", status="active",
+        customer_id=f"cus_{organization.pk.hex[:8]}", created_at=SINCE, livemode=False,
+        currency="usd", discounts=list(discounts),
+    )  # fmt: skip
+    return f"sub_{organization.pk.hex[:8]}"
+
+
+def test_coupons_take_off_what_they_take_off_every_invoice_while_they_hold():
+    ago = (NOW - timedelta(days=10)).isoformat()
+    soon = (NOW + timedelta(days=10)).isoformat()
+    third = {"percent_off": 33.3, "starts_at": None, "ends_at": None}
+    cases: list[tuple[list[dict[str, Any]], Any]] = [
+        ([third], Fraction(4002, 10)),
+        ([{"amount_off": 150, "currency": "usd", "starts_at": ago, "ends_at": soon}], 450),
+        ([third, {"amount_off": 100, "currency": "usd"}], Fraction(3002, 10)),
+        ([{"amount_off": 100, "currency": "vnd"}], 600),
+        ([{"percent_off": 50, "once": True}], 600),
+        ([{"percent_off": 50, "starts_at": soon}], 600),
+        ([{"percent_off": 50, "ends_at": ago}], 600),
+        ([{"amount_off": 900, "currency": "usd"}], 0),
+    ]
+    for discounts, _monthly in cases:
+        organization = team()
+        told(organization, 5, subscription_id=couponed(organization, *discounts))
+    yearly = team()
+    PlanPrice.objects.filter(pk=price("year").pk).update(unit_amount=6_000)
+    off = {"amount_off": 1_200, "currency": "usd"}
+    told(yearly, 5, interval="year", subscription_id=couponed(yearly, off))
+
+    found = movement()
+
+    assert found.end == sum(monthly for _discounts, monthly in cases) + 400
+    assert found.logos_end == len(cases)  # whoever pays nothing is no customer
+
+
+def test_a_coupon_that_began_in_between_is_a_smaller_revenue():
+    organization = team()
+    began = {"percent_off": 50, "starts_at": (NOW - timedelta(days=10)).isoformat()}
+    told(organization, 90, subscription_id=couponed(organization, began))
+
+    assert (movement().start, movement().less, movement().end) == (600, 300, 300)
 
 
 def test_nothing_is_divided_by_nothing():
