@@ -271,6 +271,14 @@ def test_of_two_grants_alike_the_newer_wins_and_then_the_lower_id():
     assert [step.subject for step in alike.trace[:2]] == ["manual:1", "pilot:3"]
 
 
+def test_a_grant_that_gives_nothing_hides_no_other():
+    garbage = grant(Source.MANUAL, id=1, plan=None)
+
+    assert (
+        resolve(Facts(grants=(garbage, grant(Source.MANUAL, id=2))), POLICY, NOW).plan == ENTERPRISE
+    )
+
+
 def test_a_trial_is_weaker_than_a_subscription_and_stronger_than_a_licence_or_nothing():
     trial = grant(Source.TRIAL, plan=PRO)
     licence = LicenceFact(plan=ENTERPRISE, starts_at=NOW - DAY, ends_at=NOW + DAY)
@@ -307,6 +315,18 @@ def test_of_beta_that_is_over_because_it_has_billed():
 
     over = Step(subject="beta", outcome="closed_because_it_has_billed")
     assert verdict == replace(BY_DEFAULT, trace=(over, DEFAULT_APPLIES, DEFAULT_WON))
+
+
+def test_of_beta_that_is_closed_because_the_licence_is_missing():
+    licence = LicenceFact(refusal="missing")
+
+    verdict = resolve(Facts(configured=False, licence=licence), LICENSING, NOW)
+
+    missing = Step(subject="licence", outcome="missing")
+    assert verdict == replace(
+        BY_DEFAULT, trace=(missing, BETA_CLOSED, DEFAULT_APPLIES, DEFAULT_WON)
+    )
+    assert verdict.is_beta is False
 
 
 @pytest.mark.parametrize("policy", [LICENSING, POLICY])

@@ -1,6 +1,7 @@
 """Usage periods, in Python and in PostgreSQL."""
 
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.db import connection
@@ -85,6 +86,41 @@ def test_a_paid_period_stays_open_until_the_next_is_paid():
     assert unpaid.start == at("2026-01-31T00:00")
     assert at("2026-03-05T00:00") in unpaid
     assert paid.start == at("2026-02-28T00:00")
+
+
+def test_until_it_is_paid_no_period_ends_and_then_they_are_the_calendars():
+    """Before the end that is paid for, and where nothing is known to be paid: as by the month."""
+    anchor, end = at("2026-01-31T00:00"), at("2026-02-28T00:00")
+    instant = timedelta(microseconds=1)
+
+    assert period_at(PeriodRule.PAID, anchor, end - instant, end) == (anchor, end)
+    assert period_at(PeriodRule.PAID, anchor, end) == (end, at("2026-03-31T00:00"))
+    # At the very end the next period is owed: the last paid one goes on.
+    assert period_at(PeriodRule.PAID, anchor, end, end) == (anchor, at("2026-03-31T00:00"))
+    # What is paid ends with the instant before: a microsecond more pays the next period.
+    further = end + instant
+    assert period_at(PeriodRule.PAID, anchor, further, further).start == end
+
+
+def test_a_period_holds_its_start_and_not_its_end_and_nothing_but_instants():
+    period = period_at(PeriodRule.DAY, at("2026-02-28T00:00"), at("2026-02-28T12:00"))
+
+    assert period.start in period
+    assert period.end - timedelta(microseconds=1) in period
+    assert period.end not in period
+    assert "2026-02-28" not in period
+
+
+def test_zones_of_anchor_start_and_payment_change_nothing():
+    """The same instants as a zone east of Greenwich writes them, on another day of the month."""
+    east = ZoneInfo("Asia/Ho_Chi_Minh")
+    anchor, start = at("2026-01-31T20:00"), at("2026-02-28T20:00")
+
+    assert is_anchored(anchor.astimezone(east), start.astimezone(east))
+    by_east = period_at(
+        PeriodRule.PAID, anchor.astimezone(east), at("2026-03-05T00:00"), start.astimezone(east)
+    )
+    assert by_east == (anchor, at("2026-03-31T20:00"))
 
 
 def test_an_anchor_explains_only_its_own_starts():
