@@ -94,15 +94,19 @@ def read() -> DemoEnvironment:
     )
 
 
-def prepare() -> None:
-    """Called by manage.py before the settings load. A variable that is set wins."""
+def prepare(*, beside: bool = False) -> None:
+    """Called by manage.py before the settings load. A variable that is set wins.
+
+    `beside` a demo that runs its ports are taken, as they should be.
+    """
     if (BASE_DIR / ".env").is_file():
         environ.Env.read_env(str(BASE_DIR / ".env"))
     aliases.adopt(os.environ, os.environ.get("CATALOG", ""))
     demo = read()
     _refuse_live_key()
     _refuse_other_data(demo)
-    _refuse_taken_ports(demo)
+    if not beside:
+        _refuse_taken_ports(demo)
     for name, value in _defaults(demo).items():
         if not os.environ.get(name):
             os.environ[name] = value

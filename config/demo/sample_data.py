@@ -19,7 +19,7 @@ from django.conf import settings
 from billing import catalog
 from billing.entitlement import clock, contracts, store
 from billing.models import BillingAccount, Grant, PlanPrice, Source, SubscriptionPlan
-from config.demo import usage_history
+from config.demo import paid_acts, usage_history
 from config.demo.environment import DemoEnvironment
 from config.demo.http import HttpError, post, read
 from config.supervisor import NotReadyError, Supervisor
@@ -72,7 +72,15 @@ def create(demo: DemoEnvironment, supervisor: Supervisor) -> None:
     workshop.team(Sample(BY_THE_YEAR, samples[0].plan, yearly=True))
     if demo.simulator_url:
         workshop.fall_into_arrears(Sample(IN_ARREARS, samples[0].plan))
+    workshop.paid_acts()
     demo.remember(sample_data="complete")
+
+
+def teams() -> list[Organization]:
+    """The sample organizations that exist, in the order of their making."""
+    names = {*NAMES, BY_THE_YEAR, IN_ARREARS}
+    found = Organization.objects.open().filter(name__in=names, kind=Organization.Kind.TEAM)
+    return list(found.order_by("created_at"))
 
 
 def organizations_of_logins(demo: DemoEnvironment) -> list[dict[str, str]]:
@@ -184,6 +192,13 @@ class _Workshop:
             post(f"{control}/clock/advance", {"customer": customer, "by_seconds": MONTH_SECONDS})
         self.demo.remember(arrears=customer)
         self._await(lambda: store.current(team).status == "past_due", f"The arrears of {team}")
+
+    def paid_acts(self) -> None:
+        """Where the catalogue only observes, so that its report has something to say."""
+        if "paid_acts" not in self.demo.known:
+            for team in filter(paid_acts.is_observed, teams()):
+                paid_acts.week(team)
+            self.demo.remember(paid_acts="tried")
 
     def _buy(self, team: Organization, owner: User, sample: Sample) -> None:
         """As in a browser: Checkout, one refused card, a good one, then the webhooks."""
