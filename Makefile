@@ -55,6 +55,10 @@ test: $(INSTALLED) browser ## Run every test, with coverage; BROWSER=none leaves
 bench: $(INSTALLED) wrk ## Measure the quota engine beside ceilings of the same run, in about ten minutes; ARGS
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
+.PHONY: pages
+pages: $(INSTALLED) ## Count, weigh and time every page with 10,000 rows of everything, into docs/pages.md
+	@PAGES_TABLE=1 $(BIN)/pytest --create-db -m verify tests/pages $(ARGS)
+
 .PHONY: burst
 burst: $(INSTALLED) ## Send 10,000 webhooks at once, kill the worker five times, and compare; ARGS
 	@$(BIN)/python -m tests.benchmarks.burst $(ARGS)

@@ -1,11 +1,15 @@
 """The forms of people and organizations."""
 
 from datetime import date
+from functools import cache
 from typing import Any
 from zoneinfo import available_timezones
 
 from django import forms
 from django.conf import settings
+from django.forms.utils import flatatt
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from orgs import tokens
@@ -13,6 +17,8 @@ from orgs.models import Role
 from orgs.names import shows_as_it_is
 
 NEVER = ""
+_OPTION = '<option value="{}">{}</option>'
+_CHOSEN = '<option value="{}" selected>{}</option>'
 _AREAS = (
     "Africa/",
     "America/",
@@ -27,10 +33,29 @@ _AREAS = (
 )
 
 
+@cache
 def time_zones() -> list[tuple[str, str]]:
     """UTC, then places: no abbreviations, which do not say when summer time starts."""
     places = sorted(name for name in available_timezones() if name.startswith(_AREAS))
     return [("UTC", "UTC"), *((name, name.replace("_", " ")) for name in places)]
+
+
+class LongSelect(forms.Select):
+    """Hundreds of choices, written at once: Django renders a template for each of them."""
+
+    def render(
+        self, name: str, value: Any, attrs: dict[str, Any] | None = None, renderer: Any = None
+    ) -> SafeString:
+        attributes = flatatt(self.build_attrs(self.attrs, {**(attrs or {}), "name": name}))
+        options = format_html_join(
+            "",
+            "{}",
+            (
+                (format_html(_CHOSEN if key == value else _OPTION, key, label),)
+                for key, label in self.choices
+            ),
+        )
+        return format_html("<select{}>{}</select>", attributes, options)
 
 
 class TeamForm(forms.Form):
@@ -40,7 +65,7 @@ class TeamForm(forms.Form):
 class DescriptionForm(forms.Form):
     name = forms.CharField(label=_("Name"), max_length=120, validators=[shows_as_it_is])
     language = forms.ChoiceField(label=_("Language"), choices=settings.LANGUAGES)
-    time_zone = forms.ChoiceField(label=_("Time zone"), choices=time_zones)
+    time_zone = forms.ChoiceField(label=_("Time zone"), choices=time_zones, widget=LongSelect)
 
 
 class ProfileForm(forms.Form):
@@ -48,7 +73,7 @@ class ProfileForm(forms.Form):
         label=_("Your name"), max_length=150, required=False, validators=[shows_as_it_is]
     )
     language = forms.ChoiceField(label=_("Language"), choices=settings.LANGUAGES)
-    time_zone = forms.ChoiceField(label=_("Time zone"), choices=time_zones)
+    time_zone = forms.ChoiceField(label=_("Time zone"), choices=time_zones, widget=LongSelect)
 
 
 class SlugForm(forms.Form):

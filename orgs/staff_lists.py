@@ -13,11 +13,13 @@ _FOR_SLUGS = ("urlify.js", "prepopulate.js", "vendor/xregexp/")
 _OF_LISTS = ("core.js", "actions.js")
 
 
-class LightPages(admin.ModelAdmin):
+class LightPages(admin.ModelAdmin):  # type: ignore[type-arg]
+    list_per_page = 50
+
     @property
     def media(self) -> forms.Media:
         """Django's own list, less those; a form that names more keeps it."""
-        named = super().media._js  # noqa: SLF001  it has no other name
+        named = super().media._js  # type: ignore[attr-defined]  # noqa: SLF001  it has no other name
         return forms.Media(js=[path for path in named if not _is_for_slugs(path)])
 
     def changelist_view(

@@ -3,7 +3,7 @@
 import uuid
 
 from django.contrib import messages
-from django.core.paginator import Paginator
+from django.core.paginator import Page, Paginator
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -19,7 +19,7 @@ from orgs.requests import OrgRequest
 from orgs.role_texts import describe_role
 from orgs.views.refusals import explained
 
-PAGE_LENGTH = 50
+PAGE_LENGTH = 20
 HEIRS_SHOWN = 200
 
 
@@ -137,7 +137,7 @@ def _page(
         "may_manage": may_manage,
         "may_hand_over": Capability.OWNERSHIP_TRANSFER in request.capabilities,
         "invitation_form": invitation or InvitationForm(roles=roles),
-        "invitations": _open_invitations(organization) if may_manage else [],
+        "invitations": _open_invitations(request) if may_manage else [],
         "heirs": _heirs(request),
         "role_descriptions": _role_descriptions(),
         "now": timezone.now(),
@@ -156,9 +156,10 @@ def _role_descriptions() -> list[dict[str, object]]:
     return [{"label": role.label, "sentence": describe_role(role)} for role in Role]
 
 
-def _open_invitations(organization: Organization) -> list[Invitation]:
-    newest_first = members.open_invitations(organization).order_by("-created_at", "pk")
-    return list(newest_first.select_related("invited_by")[: members.MAX_OPEN_INVITATIONS])
+def _open_invitations(request: OrgRequest) -> "Page[Invitation]":
+    newest_first = members.open_invitations(request.organization).order_by("-created_at", "pk")
+    found = newest_first.select_related("invited_by")
+    return Paginator(found, PAGE_LENGTH).get_page(request.GET.get("invited"))
 
 
 def _member(request: OrgRequest, membership_id: uuid.UUID) -> Membership:

@@ -28,6 +28,7 @@ from quotas.enforcement_modes import Order
 from quotas.models import Enforcement, EnforcementSwitch
 from quotas.reading import observe_report
 
+_STANDING = 100
 _SHOWN = 20  # unclassified organizations, and switches of the past
 _LONGEST_DAYS = 365
 
@@ -97,7 +98,8 @@ def modes(request: HttpRequest) -> HttpResponse:
         status=422 if form.errors else 200,
         form=form,
         policy=catalog.current().enforcement,
-        standing=switches.defer("evidence__file").standing().in_order().reverse(),
+        standing=switches.defer("evidence__file").standing().in_order().reverse()[:_STANDING],
+        most=_STANDING,
         past=switches.defer("evidence__file").exclude(undone_at=None).order_by("-at")[:_SHOWN],
         unclassified=left[:_SHOWN],
         unclassified_count=left.count(),

@@ -119,7 +119,7 @@ class NoticeDeliveryAdmin(LookOnly, admin.ModelAdmin):
         "type", "organization", "endpoint", "sequence", "state", "attempts", "last_status",
         "created_at", "sent_at",
     )  # fmt: skip
-    list_filter = ("state", "type", ("endpoint__satellite", admin.RelatedOnlyFieldListFilter))
+    list_filter = ("state", "type", "endpoint__satellite")
     list_select_related = ("organization", "endpoint__satellite")
     search_fields = ("organization__slug", "id")
     ordering = ("-created_at",)

@@ -23,6 +23,17 @@ document.addEventListener("htmx:sendError", () => {
   toast(document.getElementById("toasts").dataset.offline);
 });
 
+document.addEventListener("htmx:timeout", () => {
+  toast(document.getElementById("toasts").dataset.slow);
+});
+
+// What is being replaced says so; the clock's own refresh of a page does not.
+for (const [name, busy] of [["htmx:beforeRequest", true], ["htmx:afterRequest", false]]) {
+  document.addEventListener(name, ({ detail }) => {
+    if (detail.elt.matches("form")) detail.target.ariaBusy = busy;
+  });
+}
+
 // A second click on a slow button must not send a second request. Disabling waits for the
 // submission to be built, or the clicked button's own value would be left out of it.
 document.addEventListener("submit", (event) => {
