@@ -13,7 +13,7 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
-from config import aliases
+from config import aliases, queues
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -149,6 +149,18 @@ DATABASES["default"]["OPTIONS"].setdefault("application_name", "ledgerline")
 # Behind a PgBouncer that pools transactions the engine's sessions go straight to PostgreSQL.
 DATABASE_DIRECT_URL = env.str("DATABASE_DIRECT_URL", default="")
 DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = bool(DATABASE_DIRECT_URL)
+# A streaming replica for reports alone; without it they read the database itself.
+if _replica_url := env.str("DATABASE_REPLICA_URL", default=""):
+    DATABASES["replica"] = env.db_url_config(_replica_url, engine="config.postgresql")
+    DATABASES["replica"]["CONN_MAX_AGE"] = DATABASES["default"]["CONN_MAX_AGE"]
+    DATABASES["replica"]["CONN_HEALTH_CHECKS"] = True
+    DATABASES["replica"]["OPTIONS"] = {
+        "application_name": "ledgerline-reports",
+        "connect_timeout": 2,
+        "options": "-c default_transaction_read_only=on -c statement_timeout=60s",
+    } | DATABASES["replica"].get("OPTIONS", {})
+    DATABASES["replica"]["TEST"] = {"MIRROR": "default"}
+    DATABASE_ROUTERS = ["orgs.replica.Router"]
 
 REDIS_URL = _redis_url
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="") or REDIS_URL
@@ -180,6 +192,10 @@ CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 0}  # the sweeper is the retr
 CELERY_TASK_SOFT_TIME_LIMIT = 120
 CELERY_TASK_TIME_LIMIT = 180
 CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULER = "config.beat:OneBeat"
+CELERY_TASK_QUEUES = queues.QUEUES
+CELERY_TASK_ROUTES = queues.ROUTES
+CELERY_TASK_DEFAULT_QUEUE = queues.REST
 
 # --- People ---------------------------------------------------------------------------------
 

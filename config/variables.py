@@ -88,6 +88,11 @@ GROUPS: Final = (
             ),
             Variable("DATABASE_CONN_MAX_AGE", "Seconds that a connection is kept.", "60"),
             Variable(
+                "DATABASE_REPLICA_URL",
+                "A streaming replica that reports for staff read instead (docs/scaling.md).",
+                secret=True,
+            ),
+            Variable(
                 "REDIS_URL",
                 "The server of readings, which may be lost at any time. A Redis Cluster is named by"
                 " some of its nodes: redis+cluster://:password@host:port,host:port.",

@@ -77,7 +77,7 @@ def expire_holds() -> None:
         logger.info("usage.holds_expired", organizations=freed)
 
 
-@shared_task(soft_time_limit=150)
+@shared_task(soft_time_limit=3000, time_limit=3300)
 def keep_partitions() -> None:
     """Every hour: the ledger's next months are ready, and what is past its retention is gone."""
     made = partitions.prepare()

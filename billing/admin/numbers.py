@@ -13,6 +13,7 @@ from billing.admin.downloads import spreadsheet
 from billing.catalog.money import format_money
 from billing.insight import numbers, revenue
 from billing.insight.numbers import Numbers
+from orgs import replica
 from orgs.staff_site import StaffPage, add_page, render_page
 
 _CHOICES = (7, 30, 90, 365)
@@ -27,6 +28,7 @@ def page(request: HttpRequest) -> HttpResponse:
         "staff/numbers.html",
         _("Numbers"),
         days=days,
+        behind=replica.behind(),
         choices=_CHOICES,
         found=found,
         movements=[_movement(one) for one in found.revenue.movements],

@@ -11,6 +11,7 @@ from django.utils import timezone
 from billing.insight import funnel, revenue
 from billing.insight.funnel import Owed, Trials, Upgrades
 from billing.insight.revenue import Movement, Revenue
+from orgs import replica
 from orgs.audit_log import formula_safe
 
 DAYS: Final = 30
@@ -25,6 +26,7 @@ class Numbers:
     owed: list[Owed]
 
 
+@replica.report
 def of(since: datetime | None = None, until: datetime | None = None) -> Numbers:
     """As many queries for one organization as for a thousand."""
     until = until or timezone.now()

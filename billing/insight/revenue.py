@@ -14,12 +14,13 @@ from fractions import Fraction
 from typing import Final
 from uuid import UUID
 
-from django.db import connection
+from django.db import connections
 from django.utils import timezone
 
 from billing.insight import discounts
 from billing.insight.discounts import Discount
 from billing.models import EffectivePlan, PlanPrice, Source
+from orgs import replica
 
 # Stripe's own trials are not paid for yet.
 _UNPAID: Final = ("trialing", "incomplete", "incomplete_expired", "canceled")
@@ -154,7 +155,7 @@ def _amounts() -> dict[str, Terms]:
 
 
 def _book(at: datetime, amounts: Mapping[str, Terms], unknown: set[str]) -> Book:
-    with connection.cursor() as cursor:
+    with connections[replica.alias()].cursor() as cursor:
         cursor.execute(_AT, [at])
         answers = cursor.fetchall()
     return _paying(answers, _Terms(amounts, discounts.held_at(at)), unknown)
@@ -182,7 +183,7 @@ def _paying(answers: Iterable[_Answer], terms: _Terms, unknown: set[str]) -> dic
 
 
 def _paid_before(at: datetime) -> set[UUID]:
-    with connection.cursor() as cursor:
+    with connections[replica.alias()].cursor() as cursor:
         cursor.execute(_EVER, [at, Source.STRIPE, list(_UNPAID)])
         return {organization for (organization,) in cursor.fetchall()}
 

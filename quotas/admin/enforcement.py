@@ -20,6 +20,7 @@ from billing.catalog.schema import Feature, Meter
 from billing.evidence import Attachment
 from billing.insight import revenue
 from billing.models import Evidence
+from orgs import replica
 from orgs.exceptions import DomainError
 from orgs.models import Organization, User
 from orgs.staff_site import StaffPage, add_page, render_page
@@ -142,6 +143,7 @@ def report(request: HttpRequest) -> HttpResponse:
         _("Observe report"),
         report=found,
         days=days,
+        behind=replica.behind(),
         choices=(7, 30, 90),
         lines=[(line, _money(line.paying)) for line in found.lines],
         at_stake=[

@@ -10,6 +10,7 @@ from billing.admin.downloads import spreadsheet
 from billing.catalog.amounts import format_amount
 from billing.catalog.money import format_money
 from billing.insight import revenue
+from orgs import replica
 from orgs.staff_site import StaffPage, add_page, render_page
 from quotas.reading import leads
 from quotas.reading.leads import LeadReading
@@ -26,6 +27,7 @@ def page(request: HttpRequest) -> HttpResponse:
         _("High-usage leads"),
         rows=[_row(lead) for lead in found[:_SHOWN]],
         count=len(found),
+        behind=replica.behind(),
         least=leads.LEAST,
     )
 

@@ -24,16 +24,24 @@ _ASTRAY = "SELECT count(*) FROM usage_event_default WHERE month = %s"
 _COPY_BACK = "INSERT INTO usage_event SELECT * FROM usage_event_default WHERE month = %s"
 # Detached, it has no trigger of the ledger any more.
 _LEAVE = "DELETE FROM usage_event_default WHERE month = %s"
-# What the month had added up to moves into the balances, so that their sums stay explained.
-_CHECKPOINT = """
-UPDATE plan_usage b SET checkpoint = b.checkpoint + gone.total
+_SUM_UP = """
+CREATE TEMPORARY TABLE usage_gone ON COMMIT DROP AS
+SELECT g.*, h.frozen_at IS NULL AND b.period_end < now() - interval '6 months' AS at_rest
 FROM (
     SELECT organization_id, meter, CASE WHEN per_member THEN member ELSE '' END AS member,
            period_start, sum(delta) AS total
     FROM {partition} GROUP BY 1, 2, 3, 4
-) gone
+) g
+JOIN plan_usage b USING (organization_id, meter, member, period_start)
+LEFT JOIN quota_head h USING (organization_id)
+WHERE g.total <> 0
+"""
+# What the month had added up to moves into the balances, so that their sums stay explained.
+_CHECKPOINT = """
+UPDATE plan_usage b SET checkpoint = b.checkpoint + gone.total
+FROM usage_gone gone
 WHERE b.organization_id = gone.organization_id AND b.meter = gone.meter
-  AND b.member = gone.member AND b.period_start = gone.period_start AND gone.total <> 0
+  AND b.member = gone.member AND b.period_start = gone.period_start AND gone.at_rest = %s
 """
 
 
@@ -87,13 +95,21 @@ def drop_older_than(months: int) -> list[str]:
 
 
 def _drop(name: str) -> None:
-    """One transaction: the balances take over the sums of the rows that it takes away."""
+    """One transaction: the balances take over the sums of the rows that it takes away.
+
+    What takes long, adding up and the balances that nobody uses any more, is done while decisions
+    go on: nothing is ever added to a month that is over. They wait for the rest.
+    """
     quoted = connection.ops.quote_name(name)
     with transaction.atomic(), connection.cursor() as cursor:
-        # Decisions wait meanwhile; after four seconds they matter more, and the next run tries.
-        cursor.execute("SET LOCAL lock_timeout = '4s'")
-        cursor.execute(f"LOCK TABLE {quoted} IN ACCESS EXCLUSIVE MODE")
-        cursor.execute(_CHECKPOINT.format(partition=quoted))
+        # For so long decisions queue up behind us; then they matter more, and the next run tries.
+        cursor.execute("SET LOCAL lock_timeout = '4s'; SET LOCAL jit = off")
+        cursor.execute(f"LOCK TABLE {quoted} IN SHARE ROW EXCLUSIVE MODE")
+        cursor.execute(_SUM_UP.format(partition=quoted))
+        cursor.execute("ANALYZE usage_gone")
+        cursor.execute(_CHECKPOINT, [True])
+        cursor.execute(f"LOCK TABLE ONLY usage_event, {quoted} IN ACCESS EXCLUSIVE MODE")
+        cursor.execute(_CHECKPOINT, [False])
         cursor.execute(f"ALTER TABLE usage_event DETACH PARTITION {quoted}")
         cursor.execute(f"DROP TABLE {quoted}")
     logger.info("usage.partition_dropped", partition=name)

@@ -14,6 +14,7 @@ from billing.entitlement.clock import database_now
 from billing.insight import revenue
 from billing.insight.revenue import Paying
 from billing.models import EffectivePlan
+from orgs import replica
 from orgs.audit_log import formula_safe
 from orgs.models import Membership
 from quotas.engine.periods import Period
@@ -51,6 +52,7 @@ class LeadReading:
         return self.projected * 100 // self.limit
 
 
+@replica.report
 def find(least: int = LEAST) -> list[LeadReading]:
     """Nine queries for any number of organizations. The highest percentage first."""
     world = _World.look()

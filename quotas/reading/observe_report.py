@@ -18,6 +18,7 @@ from django.utils import timezone
 from billing.insight import revenue
 from billing.insight.revenue import Book
 from billing.models import EffectivePlan
+from orgs import replica
 from orgs.audit_log import formula_safe
 from orgs.models import Organization
 from quotas.models import (
@@ -86,6 +87,7 @@ class _Sum:
     last_at: datetime
 
 
+@replica.report
 def of(since: datetime | None = None, until: datetime | None = None) -> Report:
     """The queries are as many for one organization as for a thousand."""
     until = until or timezone.now()

@@ -15,6 +15,7 @@ from django.test import Client
 from billing import catalog
 from billing.catalog.apply import apply
 from billing.gateway import stripe_api
+from config import queues
 from tests import processes
 from tests.stripe_simulator.client import SimulatorClient
 from tests.stripe_simulator.process import free_port
@@ -96,7 +97,7 @@ def _is_quiet(redis):
     with connection.cursor() as cursor:
         cursor.execute(busy)
         (running,) = cursor.fetchone()
-    return not running and not redis.llen("celery") and not redis.hlen("unacked")
+    return not running and not any(map(redis.llen, queues.NAMES)) and not redis.hlen("unacked")
 
 
 def _worker_answers():

@@ -34,6 +34,7 @@ from billing import catalog, tasks
 from billing.catalog.apply import apply
 from billing.gateway import stripe_api
 from billing.models import EffectivePlan, InboxEvent
+from config import queues
 from config.celery import app as celery
 from config.problems import problem
 from orgs.models import Organization, Role, User
@@ -340,7 +341,7 @@ def _close_connections(**kwargs: Any) -> None:
 def _is_quiet() -> bool:
     waiting = InboxEvent.objects.due(timezone.now()).exists()
     with Redis.from_url(os.environ["REDIS_URL"]) as redis:
-        return not waiting and not redis.llen("celery") and not redis.hlen("unacked")
+        return not waiting and not any(map(redis.llen, queues.NAMES)) and not redis.hlen("unacked")
 
 
 def cookies_of(person: User) -> dict[str, str]:
