@@ -75,6 +75,16 @@ def test_decisions_are_counted_by_verb_and_outcome(scrape, redis_server):
     assert organization.slug not in text
 
 
+def test_no_label_grows_with_customers(scrape, redis_server):
+    """Each has a handful of values, whatever is sold to whomever (H6)."""
+    enforcement.consume(limited(storage=10), "storage", 1, idempotency_key="once")
+
+    ours = [line for line in scrape().splitlines() if line.startswith("ledgerline_")]
+
+    labels = {name for line in ours for name in re.findall(r'(\w+)="', line)}
+    assert labels <= {"verb", "outcome", "kind", "state", "le", "call"}
+
+
 def is_told(name, text):
     """As a metric of its own, or as one of a histogram's."""
     base = re.sub(r"_(bucket|sum|count)$", "", name)
