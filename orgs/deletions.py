@@ -26,7 +26,7 @@ logger = structlog.get_logger(__name__)
 _LEASE: Final = timedelta(minutes=15)  # longer than any task may run
 _WAIT: Final = timedelta(minutes=5)
 _LONGEST_WAIT: Final = timedelta(hours=6)
-_STUCK: Final = 12  # tries: more than a day
+_STUCK: Final = 12  # tries that failed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +144,7 @@ def carry_out(organization_id: UUID) -> bool:
         return False
     try:
         if not _is_closed(deletion):
-            _wait(deletion, _LONGEST_WAIT, "blocked")
+            _wait(deletion, _LONGEST_WAIT, "")  # by a new invoice, or contract
             return False
         for step in _steps.values():
             _run(deletion, step)
@@ -202,18 +202,19 @@ def _run(deletion: Deletion, step: Step) -> None:
 
 
 def _wait(deletion: Deletion, delay: timedelta, error: str) -> None:
-    if deletion.attempts + 1 == _STUCK:
+    if error and deletion.attempts + 1 == _STUCK:
         logger.error("alert.deletion_stuck", organization=str(deletion.pk), why=error)
     Deletion.objects.filter(pk=deletion.pk).update(
-        attempts=deletion.attempts + 1,
+        attempts=deletion.attempts + bool(error),
         next_attempt_at=timezone.now() + delay,
         last_error=error[:300],
     )
 
 
 def _delay(deletion: Deletion) -> timedelta:
-    doubled: timedelta = _WAIT * 2 ** min(deletion.attempts, 10)
-    return min(doubled, _LONGEST_WAIT)
+    """The longer it takes, the seldomer it is asked: an invoice may stay open for months."""
+    share: timedelta = (timezone.now() - deletion.due_at) / 10
+    return min(max(_WAIT, share), _LONGEST_WAIT)
 
 
 @transaction.atomic
