@@ -130,12 +130,13 @@ def _find_plans(rows: list[Subscription]) -> None:
 
 
 def _discounts(row: Subscription, known: Subscription | None) -> list[Json]:
-    """Stripe names discounts by id; what they are is asked once, while they can still matter."""
+    """Stripe names discounts by id; what they are is asked once, of an ended subscription too:
+    whether we heard of it before or after its end must not show."""
     ids = [one["id"] for one in row.discounts]
     if known is not None and [one["id"] for one in known.discounts] == ids:
         return list(known.discounts)
-    if not ids or row.status in ENDED_STATUSES:
-        return list(row.discounts)
+    if not ids:
+        return []
     try:
         return [discount_fields(one) for one in stripe_api.fetch_discounts(row.stripe_id)]
     except Missing:

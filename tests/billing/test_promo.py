@@ -71,6 +71,22 @@ def test_a_discount_that_has_run_out_is_not_shown(organization, stripe):
     assert standing_notes.discount(standing(organization)) == ""
 
 
+def test_what_a_discount_was_is_known_too_where_its_subscription_had_ended_first(
+    organization, stripe
+):
+    offer("LAUNCH20")
+    use(organization, "LAUNCH20")
+    heard_before = organization.subscriptions.get()
+    stripe_api.cancel_subscription(heard_before.stripe_id, key="end")
+    organization.subscriptions.all().delete()
+
+    stripe.deliver_all(organization)
+
+    heard_after = organization.subscriptions.get()
+    assert heard_after.status == "canceled"
+    assert heard_after.discounts == heard_before.discounts != []
+
+
 def test_a_fixed_sum_in_another_currency_is_explained(organization):
     offer("DONG", coupon={"amount_off": 50_000, "currency": "vnd", "duration": "once"})
 
