@@ -1,12 +1,13 @@
 """The one banner of a page, most severe state first: what happened, until when, what to do."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from billing import ports
+from billing import catalog, ports
 from billing.catalog.money import format_money
 from billing.entitlement import beta, clock
 from billing.models import Access, EffectivePlan, Invoice, PaymentMethod, Source
@@ -90,12 +91,10 @@ def _in_grace(effective: EffectivePlan, reader: Reader) -> Banner | None:
     now = clock.now_for(organization)
     if ends_at <= now:
         return None
-    deadline = {"moment": moment(ends_at)}
     if not reader.can_pay:
-        sentence = _("The workspace becomes read-only on %(moment)s.") % deadline
         return Banner(
             title=_("Payment failed"),
-            text=f"{sentence} {_ask_the_owner(organization)}",
+            text=f"{_what_follows(ends_at)} {_ask_the_owner(organization)}",
             level="bad",
             icon="bad",
             actions=_ways_to_pay(organization, None, reader),
@@ -103,7 +102,7 @@ def _in_grace(effective: EffectivePlan, reader: Reader) -> Banner | None:
     invoice = _oldest_failed(organization)
     sentences = [
         _declined(organization, invoice),
-        _("Pay by %(moment)s or the workspace becomes read-only.") % deadline,
+        _pay_or(ends_at),
         _next_attempt(invoice),
     ]
     return Banner(
@@ -113,6 +112,24 @@ def _in_grace(effective: EffectivePlan, reader: Reader) -> Banner | None:
         icon="bad",
         actions=_ways_to_pay(organization, invoice, reader),
     )
+
+
+def _what_follows(ends_at: datetime) -> str:
+    """The end of grace as the catalogue has it: the lock, or the default plan."""
+    sold = catalog.current()
+    if sold.dunning.at_end == "lock":
+        return _("The workspace becomes read-only on %(moment)s.") % {"moment": moment(ends_at)}
+    default = {"plan": sold.plans[sold.default_plan].name, "moment": moment(ends_at)}
+    return _("The plan changes to %(plan)s on %(moment)s.") % default
+
+
+def _pay_or(ends_at: datetime) -> str:
+    sold = catalog.current()
+    if sold.dunning.at_end == "lock":
+        deadline = {"moment": moment(ends_at)}
+        return _("Pay by %(moment)s or the workspace becomes read-only.") % deadline
+    default = {"plan": sold.plans[sold.default_plan].name, "moment": moment(ends_at)}
+    return _("Pay by %(moment)s or the plan changes to %(plan)s.") % default
 
 
 def _declined(organization: Organization, invoice: Invoice | None) -> str:

@@ -78,6 +78,24 @@ def test_grace_tells_who_cannot_pay_whom_to_ask(client, team):
     assert "$63.55" not in html
 
 
+def test_where_grace_ends_with_the_default_plan_nobody_is_threatened_with_a_lock(
+    client, team, settings, catalog_file
+):
+    catalog_file.edit('at_end = "lock"', 'at_end = "downgrade"')
+    settings.CATALOG = catalog_file.name
+    deadline = NOW + timedelta(hours=43)
+    selling.pays(team, status="past_due", grace_ends_at=deadline, valid_until=deadline)
+    selling.unpaid(team)
+    stand_still(team, NOW)
+
+    told = banner_for(client, owner_of(team), team)
+    asked = banner_for(client, member_of(team, Role.ADMIN), team)
+
+    assert "Pay by Dec 7, 09:12 GMT+07:00 or the plan changes to Hobby." in told
+    assert "The plan changes to Hobby on Dec 7, 09:12 GMT+07:00." in asked
+    assert "read-only" not in told + asked
+
+
 def test_a_locked_organization_reads_how_to_unlock(client, team):
     selling.pays(team, status="past_due", access=Access.READ_ONLY)
     selling.unpaid(team)
