@@ -15,5 +15,10 @@ urlpatterns = [
     path("subscriptions/usage", MyUsage.as_view(), name="subscriptions-usage"),
     path("subscriptions/upgrade", Upgrade.as_view(), name="subscriptions-upgrade"),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
-    path("docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
+    path(
+        "docs/",
+        # OPTIONS would be rendered by a template that it has none of.
+        SpectacularSwaggerSplitView.as_view(url_name="schema", http_method_names=["get", "head"]),
+        name="docs",
+    ),
 ]
