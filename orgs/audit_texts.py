@@ -6,6 +6,7 @@ from typing import Any
 
 from django.utils.functional import Promise
 from django.utils.text import capfirst
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from orgs.models import AuditEntry
@@ -60,6 +61,6 @@ def text_for(action: str) -> str:
 def changes_of(entry: AuditEntry) -> list[Change]:
     before, after = entry.before or {}, entry.after or {}
     return [
-        Change(field=field, before=before.get(field), after=after.get(field))
+        Change(field=gettext(field), before=before.get(field), after=after.get(field))
         for field in sorted(before.keys() | after.keys())
     ]

@@ -174,16 +174,3 @@ def test_a_refusal_of_a_fragment_becomes_a_toast(visitor, owner):
 
     visitor.page.locator("#toasts").get_by_text("Your role does not allow this.").wait_for()
     visitor.forgive("403")
-
-
-def test_a_server_that_takes_too_long_is_said_and_asked_no_longer(visitor, owner):
-    visitor.sign_in(owner)
-    visitor.go("Billing")
-    visitor.page.evaluate("htmx.config.timeout = 200")
-    visitor.page.route("**/billing/plans/**", lambda _route: None)
-
-    visitor.page.get_by_label("Yearly, 2 months free").check()
-
-    visitor.page.locator("#toasts").get_by_text("The server takes too long to answer.").wait_for()
-    assert visitor.page.locator("[aria-busy=true]").count() == 0
-    visitor.forgive("")

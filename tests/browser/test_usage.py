@@ -129,3 +129,17 @@ def test_a_member_looks_at_their_own_share(team, visitor):
     visitor.reads("Of it yours: 700")
 
     visitor.look("usage-member")
+
+
+def test_a_server_that_takes_too_long_is_said(team, visitor):
+    without_surprises(visitor)
+    visitor.sign_in(owner_of(team))
+    visitor.go("Usage")
+    visitor.page.evaluate("htmx.config.timeout = 200")
+    visitor.page.route("**/settings/usage/?**", lambda _route: None)
+
+    visitor.page.get_by_label("Period").select_option(index=1)
+
+    visitor.page.locator("#toasts").get_by_text("The server takes too long to answer.").wait_for()
+    assert visitor.page.locator("[aria-busy=true]").count() == 0
+    visitor.complaints.clear()

@@ -13,7 +13,7 @@ from allauth.mfa.models import Authenticator
 from django.apps import apps
 from django.contrib import admin
 from django.contrib.postgres.fields import ArrayField
-from django.db import models
+from django.db import models, transaction
 from django.utils import timezone
 
 from billing.models import (
@@ -100,6 +100,7 @@ class Crowd:
             "session_id": "cs_test_paid",
         }
 
+    @transaction.atomic
     def grow(self, size: int) -> None:
         """Until there are `size` rows of everything."""
         numbers = range(self.size, size)

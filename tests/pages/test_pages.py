@@ -75,7 +75,7 @@ def test_no_page_in_vietnamese_speaks_english(redis_server):
     with VIETNAMESE.open("rb") as file:
         english = {entry.id for entry in read_po(file) if isinstance(entry.id, str) and entry.id}
     with translation.override("vi"):
-        translated = {text for text in english if gettext(text) != text}
+        translated = {text for text in english if gettext(text) != text} - {"English"}
 
     said = []
     for page in site.pages(crowd):
