@@ -75,6 +75,11 @@ class InvoiceResponse(serializers.ModelSerializer[Invoice]):
         ]  # fmt: skip
 
 
+class InvoicesResponse(serializers.Serializer[Any]):
+    invoices = InvoiceResponse(many=True)
+    has_more = serializers.BooleanField()
+
+
 class PriceResponse(serializers.Serializer[Any]):
     interval = serializers.CharField()
     currency = serializers.CharField()
@@ -106,3 +111,7 @@ class PlanResponse(serializers.Serializer[Any]):
         """Whom to write to for a plan that is agreed by contract, else null."""
         by_contract = plan.kind == SubscriptionPlan.Kind.CONTRACT
         return str(self.context["sales_contact"]) if by_contract else None
+
+
+class PlansResponse(serializers.Serializer[Any]):
+    plans = PlanResponse(many=True)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.db.models import Prefetch
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -16,7 +16,9 @@ from billing.api.serializers import (
     CheckoutRequest,
     CheckoutResponse,
     InvoiceResponse,
+    InvoicesResponse,
     PlanResponse,
+    PlansResponse,
     PortalRequest,
     PortalResponse,
 )
@@ -68,7 +70,7 @@ class Plans(APIView):
 
     permission_classes = [IsAuthenticated]
 
-    @extend_schema(responses=PlanResponse(many=True))
+    @extend_schema(responses=PlansResponse)
     def get(self, request: Request) -> Response:
         current_catalog = catalog.current()
         plans = (
@@ -89,7 +91,10 @@ class Invoices(APIView):
 
     permission_classes = [capability(Capability.BILLING_VIEW)]
 
-    @extend_schema(responses=InvoiceResponse(many=True))
+    @extend_schema(
+        parameters=[OpenApiParameter("before", str, description="An invoice of the page before.")],
+        responses=InvoicesResponse,
+    )
     def get(self, request: Request) -> Response:
         organization = current.organization_for(request)
         rows = organization.invoices.issued().newest_first()

@@ -13,17 +13,8 @@ from uuid import uuid4
 import pytest
 import schemathesis
 from django.core.wsgi import get_wsgi_application
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from schemathesis import GenerationMode
-from schemathesis.core.parameters import ParameterLocation
-from schemathesis.specs.openapi.checks import (
-    content_type_conformance,
-    negative_data_rejection,
-    response_headers_conformance,
-    response_schema_conformance,
-    status_code_conformance,
-)
 
 from billing import catalog
 from billing.catalog.apply import apply
@@ -32,6 +23,7 @@ from quotas import hot_path
 from quotas.engine import enforcement
 from quotas.models import Satellite
 from quotas.satellites import issue_token
+from tests.exploring import CHECKS, so_many, strategies
 from tests.factories.orgs import OrganizationFactory
 from tests.factories.quotas import SatelliteFactory
 from tests.quotas.api import FRONTS, the_loop
@@ -42,14 +34,6 @@ SHORT = 30
 LONG = int(os.environ.get("SCHEMA_EXAMPLES", "1000"))
 LONGEST_NAME = 64
 SLUG = "ha-long"
-
-
-def a_forbidden_body_is_refused(context, response, case):
-    """A batch says it per event. Of what is no body, the token is always sent, and unknown
-    parameters of a query mean nothing."""
-    body = case.meta.components.get(ParameterLocation.BODY)
-    if body is not None and body.mode.is_negative and not case.path.endswith("/batch"):
-        negative_data_rejection(context, response, case)
 
 
 OPERATIONS = (
@@ -67,15 +51,6 @@ OPERATIONS = (
     "GET /api/v1/organizations/{organization}/usage",
     "GET /api/v1/organizations/{organization}/features/{feature}",
 )
-CHECKS = [
-    schemathesis.checks.not_a_server_error,
-    status_code_conformance,
-    content_type_conformance,
-    response_headers_conformance,
-    response_schema_conformance,
-    a_forbidden_body_is_refused,
-]
-
 
 def application(front):
     if front == "event loop":
@@ -126,12 +101,7 @@ def explore(name, team, bearer, *, examples, front):
     operation = document(front)[path][method]
     answered = []
 
-    @settings(
-        max_examples=examples,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-        database=None,
-    )
+    @so_many(examples)
     @given(case=st.one_of(*strategies(operation)), aimed=st.integers(0, 9))
     def ask(case, aimed):
         if aimed:
@@ -141,11 +111,6 @@ def explore(name, team, bearer, *, examples, front):
 
     ask()
     return answered
-
-
-def strategies(operation):
-    for mode in GenerationMode.POSITIVE, GenerationMode.NEGATIVE:
-        yield operation.as_strategy(generation_mode=mode)
 
 
 def aim(case, team):
