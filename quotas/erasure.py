@@ -35,67 +35,52 @@ _MEMBER: Final = (
     "CASE WHEN {0} = '' OR {0} ~ '^gone:[0-9a-f]{{32}}$' THEN {0} ELSE " + _GONE + " END"
 )
 
-# The next rows of the ledger after the last ones, by its primary key; those that are done already,
-# which may lie ahead under their new names, are passed over.
-_LEDGER: Final = """
-WITH chosen AS (
-    SELECT satellite_id, key, line, month FROM usage_event
-    WHERE organization_id = %(organization)s AND key !~ '^gone:[0-9a-f]{{32}}$'
-      AND (satellite_id, key, line, month)
-        > (%(satellite)s::bigint, %(key)s::text, %(line)s::smallint, %(month)s::date)
-    ORDER BY satellite_id, key, line, month LIMIT %(batch)s
-), done AS (
-    UPDATE usage_event e SET key = {key}, member = {member}, dimensions = NULL
-    FROM chosen
-    WHERE e.organization_id = %(organization)s AND e.satellite_id = chosen.satellite_id
-      AND e.key = chosen.key AND e.line = chosen.line AND e.month = chosen.month
+# The ledger goes by its primary key, a range at a time: rows that are done already, which may lie
+# ahead under their new names, are passed over. No join, which a planner without statistics would
+# make of every row with every other.
+_ROW: Final = "(satellite_id, key, line, month)"
+_AFTER: Final = (
+    _ROW + " > (%(satellite)s::bigint, %(key)s::text, %(line)s::smallint, %(month)s::date)"
 )
-SELECT satellite_id, key, line, month FROM chosen
-ORDER BY satellite_id DESC, key DESC, line DESC, month DESC LIMIT 1
-"""
+_OPEN: Final = "organization_id = %(organization)s AND key !~ '^gone:[0-9a-f]{{32}}$'"
+_UP_TO: Final = f"""
+SELECT satellite_id, key, line, month FROM (
+    SELECT satellite_id, key, line, month FROM usage_event WHERE {_OPEN} AND {_AFTER}
+    ORDER BY satellite_id, key, line, month LIMIT %(batch)s
+) chosen ORDER BY satellite_id DESC, key DESC, line DESC, month DESC LIMIT 1
+"""  # noqa: S608  pieces of ours
+_RANGE: Final = f"""
+UPDATE usage_event SET key = {{key}}, member = {{member}}, dimensions = NULL
+WHERE {_OPEN} AND {_AFTER}
+  AND {_ROW} <= (%(to_satellite)s::bigint, %(to_key)s::text, %(to_line)s::smallint,
+                 %(to_month)s::date)
+"""  # noqa: S608  pieces of ours
 _BEGINNING: Final = (-1, "", 0, date.min)
 
-# One statement each, that changes at most so many rows and touches one organization.
-_STATEMENTS: Final = (
-    """
-UPDATE usage_reservation e SET key = {key}, member = {member}, balance_member = {balance_member}
-WHERE e.organization_id = %(organization)s AND e.number IN (
-    SELECT number FROM usage_reservation
-    WHERE organization_id = %(organization)s AND key !~ '^gone:[0-9a-f]{{32}}$' LIMIT %(batch)s
+# One statement each, that changes at most so many rows of one organization, until none is left.
+_MEMBERS_LEFT: Final = (
+    "organization_id = %(organization)s AND member <> '' AND member !~ '^gone:[0-9a-f]{{32}}$'"
 )
-""",
+_STATEMENTS: Final = (
+    f"""
+UPDATE usage_reservation
+SET key = {{key}}, member = {{member}}, balance_member = {{balance_member}}
+WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM usage_reservation WHERE {_OPEN} LIMIT %(batch)s))
+""",  # noqa: S608  pieces of ours
+    f"""
+UPDATE plan_usage SET member = {{member}}
+WHERE ctid = ANY (ARRAY(SELECT ctid FROM plan_usage WHERE {_MEMBERS_LEFT} LIMIT %(batch)s))
+""",  # noqa: S608  pieces of ours
     """
-UPDATE plan_usage e SET member = {member}
-FROM (
-    SELECT meter, member, period_start FROM plan_usage
-    WHERE organization_id = %(organization)s AND member <> ''
-      AND member !~ '^gone:[0-9a-f]{{32}}$' LIMIT %(batch)s
-) chosen
-WHERE e.organization_id = %(organization)s AND e.meter = chosen.meter
-  AND e.member = chosen.member AND e.period_start = chosen.period_start
+DELETE FROM usage_rollup WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM usage_rollup
+    WHERE organization_id = %(organization)s AND dimension <> '' LIMIT %(batch)s))
 """,
-    """
-DELETE FROM usage_rollup e USING (
-    SELECT grain, meter, bucket, period_start, member, satellite_id, dimension FROM usage_rollup
-    WHERE organization_id = %(organization)s AND dimension <> '' LIMIT %(batch)s
-) chosen
-WHERE e.organization_id = %(organization)s AND e.grain = chosen.grain AND e.meter = chosen.meter
-  AND e.bucket = chosen.bucket AND e.period_start = chosen.period_start
-  AND e.member = chosen.member AND e.satellite_id = chosen.satellite_id
-  AND e.dimension = chosen.dimension
-""",
-    """
-UPDATE usage_rollup e SET member = {member}
-FROM (
-    SELECT grain, meter, bucket, period_start, member, satellite_id, dimension FROM usage_rollup
-    WHERE organization_id = %(organization)s AND member <> ''
-      AND member !~ '^gone:[0-9a-f]{{32}}$' LIMIT %(batch)s
-) chosen
-WHERE e.organization_id = %(organization)s AND e.grain = chosen.grain AND e.meter = chosen.meter
-  AND e.bucket = chosen.bucket AND e.period_start = chosen.period_start
-  AND e.member = chosen.member AND e.satellite_id = chosen.satellite_id
-  AND e.dimension = chosen.dimension
-""",
+    f"""
+UPDATE usage_rollup SET member = {{member}}
+WHERE ctid = ANY (ARRAY(SELECT ctid FROM usage_rollup WHERE {_MEMBERS_LEFT} LIMIT %(batch)s))
+""",  # noqa: S608  pieces of ours
 )
 
 
@@ -108,18 +93,26 @@ def anonymize(deletion: Deletion, seconds: float = _SECONDS) -> bool:
             return False
         last = _next_of_ledger(deletion, last)
     for statement in _STATEMENTS:
-        while _apply(statement, deletion) == _BATCH:
+        while _apply(statement, deletion):
             if time.monotonic() > ends:
                 return False
     return True
 
 
 def _next_of_ledger(deletion: Deletion, last: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    place = dict(zip(("satellite", "key", "line", "month"), last, strict=True))
+    """The last row of the next range, once it is done; None where nothing is left."""
+    given = _given(deletion) | _named("", last)
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(_written(_LEDGER), _given(deletion) | place)
+        cursor.execute(_written(_UP_TO), given)
         found: tuple[Any, ...] | None = cursor.fetchone()
+        if found is not None:
+            cursor.execute(_written(_RANGE), given | _named("to_", found))
     return found
+
+
+def _named(prefix: str, row: tuple[Any, ...]) -> dict[str, Any]:
+    names = ("satellite", "key", "line", "month")
+    return {f"{prefix}{name}": value for name, value in zip(names, row, strict=True)}
 
 
 def _apply(statement: str, deletion: Deletion) -> int:
@@ -130,9 +123,9 @@ def _apply(statement: str, deletion: Deletion) -> int:
 
 def _written(statement: str) -> str:
     return statement.format(
-        key=_GONE.format("e.key"),
-        member=_MEMBER.format("e.member"),
-        balance_member=_MEMBER.format("e.balance_member"),
+        key=_GONE.format("key"),
+        member=_MEMBER.format("member"),
+        balance_member=_MEMBER.format("balance_member"),
     )
 
 
