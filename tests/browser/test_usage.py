@@ -138,7 +138,7 @@ def test_a_server_that_takes_too_long_is_said(team, visitor):
     visitor.page.evaluate("htmx.config.timeout = 200")
     visitor.page.route("**/settings/usage/?**", lambda _route: None)
 
-    visitor.page.get_by_label("Period").select_option(index=1)
+    visitor.page.locator("#period").select_option(index=1)
 
     visitor.page.locator("#toasts").get_by_text("The server takes too long to answer.").wait_for()
     assert visitor.page.locator("[aria-busy=true]").count() == 0

@@ -19,7 +19,12 @@ Row = tuple[Page, int, int, Weight]
 
 
 def ratios(browsers: dict[str, Client], pages: list[Page]) -> dict[Page, float]:
-    """95th percentile of the page ÷ that of the empty page, asked in turns."""
+    """95th percentile of the page ÷ that of the empty page, asked in turns.
+
+    PAGE_ROUNDS=0 leaves it out: on a busy machine it says nothing.
+    """
+    if not ROUNDS:
+        return {}
     taken: dict[str, list[float]] = {}
     for page in pages:
         _seconds(browsers[page.who], EMPTY[page.who])
