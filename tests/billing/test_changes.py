@@ -5,6 +5,7 @@ import pytest
 from billing.catalog import loading
 from billing.entitlement import store
 from billing.exceptions import NothingToChange, QuoteExpired, SeatsInUse
+from billing.gateway import stripe_api
 from billing.gateway.stripe_api import CardDeclined
 from billing.subscription import changes, preview
 from billing.subscription.wishes import Wish
@@ -199,6 +200,32 @@ def test_a_change_that_is_declined_leaves_what_was_scheduled(organization, strip
     assert organization.subscriptions.get().scheduled["quantity"] == 2
     changes.keep(organization, owner_of(organization))
     assert organization.subscriptions.get().scheduled == {}
+
+
+def test_what_somebody_schedules_at_stripe_is_known_by_the_schedules_events_alone(
+    organization, stripe
+):
+    subscription = organization.subscriptions.get()
+    known = {event["id"] for event in stripe.simulator.events()}
+    schedule = stripe_api.create_schedule(subscription.stripe_id, key="dashboard")
+    running, item = schedule["current_phase"], subscription.items[0]
+    now = {"items": [{"price": item["price"], "quantity": 3}], "proration_behavior": "none"}
+    then = {"items": [{"price": item["price"], "quantity": 1}], "proration_behavior": "none"}
+    period = {"start_date": running["start_date"], "end_date": running["end_date"]}
+    rest = {"duration": {"interval": "month", "interval_count": 1}}
+    stripe_api.update_schedule(
+        schedule["id"],
+        {"phases": [now | period, then | rest], "end_behavior": "release"},
+        key="dashboard-phases",
+    )
+
+    stripe.deliver(
+        event
+        for event in stripe.simulator.events()
+        if event["id"] not in known and event["type"].startswith("subscription_schedule.")
+    )
+
+    assert organization.subscriptions.get().scheduled["quantity"] == 1
 
 
 def test_nothing_scheduled_cannot_be_undone(organization):

@@ -236,10 +236,23 @@ def _mirror_event(row: InboxEvent) -> None:
     Event.process(row.payload)
     if row.type == "invoice.deleted":
         Invoice.objects.filter(stripe_id=row.object_id).delete()
-    if row.type.startswith("customer.subscription.") and mirror.forget_unseen_subscription(
-        row.object_id, since=started
-    ):
-        own_rows.end_subscription(row.object_id)
+    subscription_id = _subscription_of(row)
+    if subscription_id and mirror.forget_unseen_subscription(subscription_id, since=started):
+        own_rows.end_subscription(subscription_id)
+
+
+def _subscription_of(row: InboxEvent) -> str:
+    """A schedule's event names the subscription that it changes; no event of its own need follow.
+
+    Like every payload it only says which one to ask for.
+    """
+    if row.type.startswith("customer.subscription."):
+        return row.object_id
+    if not row.type.startswith("subscription_schedule."):
+        return ""
+    schedule = row.payload["data"]["object"]
+    named = schedule.get("subscription") or schedule.get("released_subscription")
+    return named if isinstance(named, str) else ""
 
 
 def _derive(customer_id: str, *, cause: str, gone: bool = False, everything: bool = False) -> None:
