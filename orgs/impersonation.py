@@ -30,9 +30,7 @@ def start(request: HttpRequest, person: User, reason: str) -> Impersonation:
     if not isinstance(staff, User) or not _may(request, staff):
         raise NotAllowed(_("Only staff with the permission may look at pages as somebody else."))
     if person.is_staff or person.is_superuser or not person.is_active:
-        raise NotAllowed(
-            _("Nobody looks at pages as staff, or as an account that is off.")
-        )
+        raise NotAllowed(_("Nobody looks at pages as staff, or as an account that is off."))
     view = Impersonation.objects.create(
         staff=staff, person=person, reason=reason, ends_at=timezone.now() + LASTS
     )
