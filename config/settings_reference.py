@@ -1,5 +1,6 @@
-"""Writes `docs/settings.md` and `.env.example` from the settings file as it is run."""
+"""Writes the page of settings, `.env.example` and the chart's list of secrets from the settings."""
 
+import json
 import os
 import runpy
 import textwrap
@@ -10,9 +11,10 @@ from unittest.mock import patch
 
 import environ
 
-from config.variables import GROUPS, Group, Variable
+from config.variables import GROUPS, SECRETS, Group, Variable
 
 ROOT: Final = Path(__file__).resolve().parent.parent
+CHART: Final = ROOT / "deploy" / "helm" / "ledgerline" / "values.schema.json"
 _KINDS: Final = {bool: "yes or no", int: "number", float: "number", list: "list"}
 # As little as a production host may set.
 _LEAST: Final = {
@@ -66,6 +68,7 @@ def documents() -> dict[Path, str]:
     return {
         ROOT / "docs" / "settings.md": page(read),
         ROOT / ".env.example": example(),
+        CHART: schema(),
     }
 
 
@@ -106,3 +109,11 @@ def _assignments(group: Group) -> Iterator[str]:
     for variable in group.variables:
         yield from (f"# {line}" for line in textwrap.wrap(variable.meaning, 96))
         yield f"{variable.name}={variable.example}"
+
+
+def schema() -> str:
+    """Of the chart's values, which refuse a secret among the plain variables."""
+    found = json.loads(CHART.read_text(encoding="utf-8"))
+    _pattern, refused = found["properties"]["config"]["propertyNames"]["allOf"]
+    refused["not"]["enum"] = sorted(SECRETS)
+    return json.dumps(found, indent=2) + "\n"

@@ -300,8 +300,9 @@ def stored(organization: UUID) -> dict[tuple[str, str], Reading]:
     except RedisError:
         return {}
     readings = {}
+    floor = found.pop(_FLOOR.encode(), None)
     for field, raw in found.items():
-        reading = _parsed(raw, found.get(_FLOOR.encode()))
+        reading = _parsed(raw, floor)
         if reading is not None:
             meter, _bar, member = field.decode(errors="replace").partition("|")
             readings[meter, member] = reading

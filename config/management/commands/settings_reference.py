@@ -9,7 +9,7 @@ from config import settings_reference
 
 
 class Command(BaseCommand):
-    help = "Write docs/settings.md and .env.example from the settings."
+    help = "Write docs/settings.md, .env.example and the chart's secrets from the settings."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
