@@ -132,11 +132,9 @@ class _Local:
             known = self.readings.get(place)
             if known is not None and known[1].sequence > reading.sequence:
                 return False
-            floor = max(
-                self.floors.get(place[0], 0),
-                self.overtaken.get(place, 0),
-                self.owed.get(place[0], 0),
-            )
+            floor = max(self.floors.get(place[0], 0), self.overtaken.get(place, 0))
+            if self.owed:
+                floor = max(floor, self.owed.get(place[0], 0))
             if reading.sequence < floor:
                 return False  # read before the change, and on its way since
             self.overtaken.pop(place, None)
