@@ -31,6 +31,7 @@ from tests.factories.orgs import (
     UserFactory,
     member_of,
     owner_of,
+    personal_organization,
 )
 from tests.factories.quotas import SatelliteFactory, limited
 
@@ -227,7 +228,7 @@ def test_stripe_may_fail_half_way_and_nothing_is_done_twice(stripe, paying):
 def test_an_account_with_an_open_invoice_goes_and_its_customer_waits_for_the_money(stripe):
     """E29: nobody is kept for owing; invoice and customer stay until it is paid or given up."""
     person = UserFactory.create(name="Ann Canary")
-    personal = person.current_organization
+    personal = personal_organization(person)
     open_invoice(personal)
     customer = customers.ensure(personal).stripe_customer_id
     address = person.email

@@ -20,7 +20,7 @@ from orgs import retention
 from orgs.models import Invitation, PersonalToken
 from quotas.models import NoticeDelivery, NoticeType
 from quotas.notices import endpoints
-from tests.factories.orgs import InvitationFactory, UserFactory
+from tests.factories.orgs import InvitationFactory, UserFactory, personal_organization
 from tests.factories.plans import PlanPriceFactory
 from tests.factories.quotas import SatelliteFactory
 
@@ -144,10 +144,10 @@ def test_many_rows_go_in_batches_and_a_rule_that_fails_holds_up_no_other(monkeyp
 @pytest.mark.django_db
 def test_links_to_checkout_pages_do_not_outlive_them():
     price = PlanPriceFactory.create()
-    person = UserFactory.create()
+    organization = personal_organization(UserFactory.create())
     for days, state in ((0, "completed"), (2, "completed"), (2, "open")):
         CheckoutIntent.objects.create(
-            organization=person.current_organization, price=price, seats=1, state=state,
+            organization=organization, price=price, seats=1, state=state,
             url="https://checkout.stripe.com/c", completed_at=ago(days), expires_at=ago(days),
         )  # fmt: skip
 
