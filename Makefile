@@ -13,6 +13,8 @@ WORKERS ?= auto
 QUOTA_RUNS ?= 3000
 QUOTA_STEPS ?= 60
 SEED ?= 1
+TARGET ?= webhook
+MINUTES ?= 30
 SEEDS ?= 1
 export PORT SIMULATOR_PORT LEDGERLINE_VAR CATALOG
 
@@ -70,6 +72,11 @@ chaos: $(INSTALLED) ## Race 16 processes for 50 rounds, and kill -9 a hundred ti
 .PHONY: simulate
 simulate: $(INSTALLED) ## Play whole worlds, SEEDS of them from SEED on; prints a seed that breaks one
 	@$(BIN)/python -m tests.simulation --seed $(SEED) --seeds $(SEEDS) $(ARGS)
+
+.PHONY: fuzz
+fuzz: $(INSTALLED) ## Fuzz TARGET (webhook, licence, usage or catalogue) for MINUTES
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/fuzz.txt
+	@$(BIN)/python -m tests.fuzzing $(TARGET) --minutes $(MINUTES)
 
 .PHONY: again
 again: $(INSTALLED) ## Run once more, one by one, the tests that failed in the last run
@@ -134,6 +141,7 @@ lock: $(INSTALLED) ## Compile requirements/*.in into locks with hashes
 	$(COMPILE) requirements/bootstrap.in --output-file requirements/bootstrap.txt $(LOCK)
 	$(COMPILE) requirements/base.in --output-file requirements/base.txt $(LOCK)
 	$(COMPILE) requirements/dev.in --output-file requirements/dev.txt $(LOCK)
+	$(COMPILE) requirements/fuzz.in --output-file requirements/fuzz.txt $(LOCK)
 	$(COMPILE) requirements/otel.in --output-file requirements/otel.txt $(LOCK)
 	$(COMPILE) requirements/chart.in --output-file requirements/chart.txt $(LOCK)
 
