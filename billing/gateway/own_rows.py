@@ -46,6 +46,7 @@ def copy(account: BillingAccount, *, everything: bool = False) -> Copied:
     _copy_account(account, customer)
     _copy_subscriptions(account, list(mirror.subscriptions(customer_id)), complete=everything)
     _copy_invoices(account, list(mirror.invoices(customer_id, changed_since=since)))
+    _end_attempts(account)
     charges = list(mirror.charges(customer_id, changed_since=since))
     _copy_refunds(account, charges)
     pack_refunds.copy(account, charges)
@@ -174,6 +175,17 @@ def _copy_invoices(account: BillingAccount, found: list[Json]) -> None:
         update_fields=_updatable(Invoice, leaving=_NOT_OF_THE_INVOICE),
     )
     account.organization.invoices.filter(stripe_id__in=gone).delete()
+
+
+def _end_attempts(account: BillingAccount) -> None:
+    """Stripe collects nothing more for a subscription that has ended; the invoices do not say so
+    themselves, and no event of theirs need follow."""
+    ended = account.organization.subscriptions.filter(status__in=ENDED_STATUSES)
+    account.organization.invoices.filter(
+        status=Invoice.Status.OPEN,
+        next_payment_attempt__isnull=False,
+        subscription_id__in=ended.values("stripe_id"),
+    ).update(next_payment_attempt=None)
 
 
 def _needs_confirmation(row: Invoice) -> bool:

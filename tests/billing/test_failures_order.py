@@ -11,6 +11,7 @@ from billing.gateway import own_rows, reconcile, stripe_api
 from billing.models import BillingAccount, InboxEvent, OutboxMessage, Source
 from tests.billing.outcomes import outcome
 from tests.billing.stripe_events import drain_all, post
+from tests.billing.subscribed import default_on_renewal, on_pro
 from tests.factories.orgs import OrganizationFactory
 
 pytestmark = pytest.mark.django_db
@@ -97,6 +98,19 @@ def test_created_is_never_used_for_order(stripe):
     stripe.deliver([ended | {"created": 1_000_000_000}])
 
     assert store.current(organization).plan.key == "hobby"
+
+
+def test_an_ended_subscription_leaves_no_invoice_that_stripe_would_try_again(stripe):
+    organization = on_pro(stripe)
+    default_on_renewal(stripe, organization)
+    tried_again = organization.invoices.get(status="open").next_payment_attempt
+    subscription = organization.subscriptions.get().stripe_id
+
+    stripe_api.cancel_subscription(subscription, key="end")
+    stripe.deliver(stripe.simulator.events("customer.subscription.deleted"))
+
+    assert tried_again is not None
+    assert organization.invoices.get(status="open").next_payment_attempt is None
 
 
 @pytest.mark.parametrize("seed", range(4))
