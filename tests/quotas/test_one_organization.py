@@ -24,7 +24,7 @@ TABLES = (
 )  # fmt: skip
 # Rows that were found by naming the organization, under its head's lock, and are written back
 # without naming it again: by their place, which is an address within one shard, or by their id.
-# An engine that distributes wants the organization there too (docs/decisions, 0029).
+# An engine that distributes wants the organization there too (docs/decisions, 0028).
 WRITTEN_BY_PLACE, WRITTEN_BY_ID = {"quota_head", "plan_usage"}, {"usage_credit"}
 serial = count(1)
 
