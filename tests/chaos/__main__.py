@@ -1,6 +1,7 @@
 """python -m tests.chaos: the long proofs, on servers of their own.
 
-`exactness --rounds 50` races 16 processes; `kills --kills 100` kills every part under load.
+`exactness --rounds 50` races 16 processes; `kills --kills 100` kills every part under load;
+`rolling --restarts 10` restarts two web servers in turn under load.
 """
 
 import argparse
@@ -15,18 +16,25 @@ from tests import installation
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="tests.chaos")
-    parser.add_argument("proof", choices=("all", "exactness", "kills"), nargs="?", default="all")
+    parser.add_argument(
+        "proof", choices=("all", "exactness", "kills", "rolling"), nargs="?", default="all"
+    )
     parser.add_argument("--rounds", type=int, default=50)
     parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--restarts", type=int, default=10)
     asked = parser.parse_args()
     os.environ["LOG_LEVEL"] = "ERROR"
     services = installation.install("chaos", "tests.settings")
-    if asked.proof != "kills":
+    if asked.proof in {"all", "exactness"}:
         _say(json.dumps({"exactness": _exactness(asked.rounds)}))
-    if asked.proof != "exactness":
+    if asked.proof in {"all", "kills"}:
         from tests.chaos import kills  # noqa: PLC0415  needs the installation
 
         _say(json.dumps({"kills": kills.run(services, asked.kills, _say)}))
+    if asked.proof == "rolling":
+        from tests.chaos import rolling  # noqa: PLC0415  needs the installation
+
+        _say(json.dumps({"rolling": rolling.run(asked.restarts, _say)}))
 
 
 def _exactness(rounds: int) -> dict[str, Any]:

@@ -14,6 +14,7 @@ METER = "ai_queries"
 LARGEST = 3
 TIMEOUT_SECONDS = 8
 PAUSE_SECONDS = 0.02
+PATIENCE_SECONDS = 90  # longer than any part takes to come back
 ANSWERS = frozenset({200, 403, 429})
 
 
@@ -34,16 +35,25 @@ class Answered:
 
 
 class Callers:
-    """Most send a key again until there is an answer; every fourth gives up at the first failure,
-    and never learns what became of it."""
+    """Most send a key again until there is an answer, to the next server if there are several;
+    every fourth gives up at the first failure, and never learns what became of it."""
 
     def __init__(
-        self, port: int, secret: str, organizations: Sequence[UUID], *, number: int
+        self,
+        ports: Sequence[int],
+        secret: str,
+        organizations: Sequence[UUID],
+        *,
+        number: int,
+        hasty: int = 4,
     ) -> None:
-        self.port, self.secret, self.organizations = port, secret, organizations
+        self.ports, self.secret, self.organizations = ports, secret, organizations
+        self.hasty = hasty  # every so many gives up; 0 for none
         self.answers: dict[Asked, Answered] = {}
         self.unknown: list[Asked] = []
         self.surprises: list[str] = []
+        self.repeats: list[str] = []  # why a key was sent again
+        self.slowest = 0.0  # seconds until a decision was known
         self._over = threading.Event()
         self._threads = [threading.Thread(target=self._run, args=(n,)) for n in range(number)]
 
@@ -61,13 +71,16 @@ class Callers:
 
     def _run(self, number: int) -> None:
         chance = random.Random(number)  # noqa: S311 (load, no secret)
-        caller = _Caller(self, patient=number % 4 != 0)
+        caller = _Caller(self, patient=not self.hasty or number % self.hasty != 0)
+        caller.server = number
         for n in count():
             if self._over.is_set():
                 return
             organization = chance.choice(self.organizations)
             asked = Asked(organization, f"{number}-{n}", chance.randint(1, LARGEST))
+            began = time.monotonic()
             answer = caller.ask(asked)
+            self.slowest = max(self.slowest, time.monotonic() - began)
             if answer is None:
                 self.unknown.append(asked)
             else:
@@ -78,26 +91,38 @@ class _Caller:
     def __init__(self, callers: Callers, *, patient: bool) -> None:
         self.callers, self.patient = callers, patient
         self.connection: http.client.HTTPConnection | None = None
+        self.server = 0
 
     def ask(self, asked: Asked) -> Answered | None:
+        until = time.monotonic() + PATIENCE_SECONDS
         while True:
-            try:
-                status, body = self._post(asked)
-            except (OSError, http.client.HTTPException, ValueError):
-                self._hang_up()
-            else:
-                if status in ANSWERS:
-                    return Answered(body["allowed"], body["event_id"], body["used"])
-                if status != 503:
-                    self.callers.surprises.append(f"{status} {body}")
-            time.sleep(PAUSE_SECONDS)
-            if not self.patient:
+            answer = self._try(asked)
+            if answer is not None:
+                return answer
+            if not self.patient or time.monotonic() > until:
                 return None
+            time.sleep(PAUSE_SECONDS)
+
+    def _try(self, asked: Asked) -> Answered | None:
+        try:
+            status, body = self._post(asked)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self.callers.repeats.append(type(error).__name__)
+            self._hang_up()
+            return None
+        if status in ANSWERS:
+            return Answered(body["allowed"], body["event_id"], body["used"])
+        self.callers.repeats.append(str(status))
+        if status != 503:
+            self.callers.surprises.append(f"{status} {body}")
+        return None
 
     def _post(self, asked: Asked) -> tuple[int, dict]:
         if self.connection is None:
             self.connection = http.client.HTTPConnection(
-                "127.0.0.1", self.callers.port, timeout=TIMEOUT_SECONDS
+                "127.0.0.1",
+                self.callers.ports[self.server % len(self.callers.ports)],
+                timeout=TIMEOUT_SECONDS,
             )
         body = {
             "organization": str(asked.organization),
@@ -114,6 +139,7 @@ class _Caller:
         return answer.status, json.loads(answer.read())
 
     def _hang_up(self) -> None:
+        self.server += 1
         if self.connection is not None:
             self.connection.close()
             self.connection = None

@@ -131,10 +131,10 @@ class Installation:
 def run(services: EmbeddedServices, kills: int, say: Say) -> dict[str, Any]:
     """Raises AssertionError for anything lost, counted twice or admitted beyond a limit."""
     names.start_anew()
-    organizations = _organizations()
+    organizations = scarce_and_plenty()
     installed = Installation(services)
     installed.start()
-    callers = Callers(installed.web.port, _token(), organizations, number=CALLERS)
+    callers = Callers([installed.web.port], token(), organizations, number=CALLERS)
     try:
         callers.start()
         with _rolling_up():
@@ -201,12 +201,12 @@ def _rolling_up() -> Iterator[None]:
         rollups.catch_up(wait=True)
 
 
-def _organizations() -> list[UUID]:
+def scarce_and_plenty() -> list[UUID]:
     scarce = [limited(**{METER: SCARCE}).pk for _ in range(3)]
     return [*scarce, *(limited(**{METER: LARGEST_AMOUNT // 2}).pk for _ in range(5))]
 
 
-def _token() -> str:
+def token() -> str:
     satellite, _made = Satellite.objects.get_or_create(key="chaos", defaults={"name": "Chaos"})
     _token, secret = satellites.issue_token(satellite)
     return secret
