@@ -72,6 +72,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "orgs.headers.HeadersMiddleware",  # first: answers of the others carry them too
     "django.middleware.security.SecurityMiddleware",
+    "config.compression.CompressPagesMiddleware",
     "csp.middleware.CSPMiddleware",
     "config.health.ProbeMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

@@ -1,5 +1,6 @@
 """Every page costs the same queries however much there is, and little to transfer."""
 
+import gzip
 import os
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from django.utils import translation
 from django.utils.translation import gettext
 
 from orgs.models import User
+from tests.billing.selling import put_on_sale
+from tests.factories.orgs import UserFactory
 from tests.pages import measuring, site
 from tests.pages.crowd import Crowd
 
@@ -71,6 +74,21 @@ def test_every_page_of_ours_costs_the_same_for_many_and_weighs_little(redis_serv
 
     assert complaints(rows) == []
     assert len(rows) > 30
+
+
+def test_pages_are_compressed_and_downloads_are_not(client):
+    put_on_sale()
+    person = UserFactory.create()
+    client.force_login(person)
+    packed = {"accept-encoding": "gzip"}
+
+    page = client.get("/profile/", headers=packed)
+    file = client.get(f"/o/{person.organizations.get().slug}/settings/usage.csv", headers=packed)
+
+    assert page["Content-Encoding"] == "gzip"
+    assert b"<html" in gzip.decompress(page.content)
+    assert file.status_code == 200
+    assert "Content-Encoding" not in file
 
 
 def test_no_page_in_vietnamese_speaks_english(redis_server):
