@@ -1,5 +1,6 @@
 """Usage periods, in Python and in PostgreSQL."""
 
+import time
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -111,9 +112,19 @@ def test_a_period_holds_its_start_and_not_its_end_and_nothing_but_instants():
     assert "2026-02-28" not in period
 
 
-def test_zones_of_anchor_start_and_payment_change_nothing():
+@pytest.fixture
+def machine_in_the_east(monkeypatch):
+    """Its local time is not UTC, as Django's process has it."""
+    monkeypatch.setenv("TZ", "Asia/Ho_Chi_Minh")
+    time.tzset()
+    yield ZoneInfo("Asia/Ho_Chi_Minh")
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_zones_of_machine_anchor_start_and_payment_change_nothing(machine_in_the_east):
     """The same instants as a zone east of Greenwich writes them, on another day of the month."""
-    east = ZoneInfo("Asia/Ho_Chi_Minh")
+    east = machine_in_the_east
     anchor, start = at("2026-01-31T20:00"), at("2026-02-28T20:00")
 
     assert is_anchored(anchor.astimezone(east), start.astimezone(east))
