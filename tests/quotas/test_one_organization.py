@@ -22,10 +22,6 @@ SHARDS = 5
 TABLES = (
     "quota_head", "usage_limit", "plan_usage", "usage_event", "usage_reservation", "usage_credit",
 )  # fmt: skip
-# Rows that were found by naming the organization, under its head's lock, and are written back
-# without naming it again: by their place, which is an address within one shard, or by their id.
-# An engine that distributes wants the organization there too (docs/decisions, 0028).
-WRITTEN_BY_PLACE, WRITTEN_BY_ID = {"quota_head", "plan_usage"}, {"usage_credit"}
 serial = count(1)
 
 INDEXES = """
@@ -150,7 +146,7 @@ def test_every_verb_of_an_organization_reads_and_writes_its_own_shard_alone(curs
 
     found = touched(cursor, before)
     assert found.keys() == set(TABLES)
-    assert {name for name, shards in found.items() if shards != home} <= WRITTEN_BY_ID
+    assert {name for name, shards in found.items() if shards != home} == set()
 
 
 def test_a_members_own_balance_is_in_the_shard_of_the_organization(cursor):
@@ -163,7 +159,7 @@ def test_a_members_own_balance_is_in_the_shard_of_the_organization(cursor):
     assert ledger.read(cursor, [(team.pk, "ai_queries", "one")])[0].reading.used == 9
 
     found = touched(cursor, before)
-    assert {name for name, shards in found.items() if shards != home} <= WRITTEN_BY_ID
+    assert {name for name, shards in found.items() if shards != home} == set()
 
 
 def test_readings_of_several_organizations_touch_the_shards_of_these_alone(cursor):
@@ -176,14 +172,26 @@ def test_readings_of_several_organizations_touch_the_shards_of_these_alone(curso
     assert set.union(*touched(cursor, before).values()) == home
 
 
-def test_what_is_written_without_naming_the_organization_was_found_by_naming_it():
+def test_a_batch_of_several_organizations_writes_in_the_shards_of_these_alone(cursor):
+    teams = [organization(cursor) for _ in range(8)]
+    named = teams[:4]
+    home = shards_of(cursor, *named)
+    before = counted(cursor)
+
+    applied(cursor, *[of(team, Verb.CONSUME, "storage", 2) for team in named for _ in range(2)])
+    applied(cursor, *[of(team, Verb.CONSUME, "storage", 3) for team in named])
+
+    assert set.union(*touched(cursor, before).values()) == home
+    places = [(team.pk, "storage", "") for team in named]
+    assert [row.reading.used for row in ledger.read(cursor, places)] == [7] * 4
+
+
+def test_whatever_is_written_names_its_organization():
     source = "\n".join((install.SQL / f"{name}.sql").read_text() for name in install.FILES)
     source = re.sub(r"--[^\n]*", "", source)
     tables = "|".join(TABLES)
-    unnamed = {
-        table
-        for table, rest in re.findall(rf"(?:UPDATE|DELETE FROM)\s+({tables})\b([^;]*);", source)
-        if "organization_id" not in rest
-    }
 
-    assert unnamed <= WRITTEN_BY_PLACE | WRITTEN_BY_ID
+    written = re.findall(rf"(?:UPDATE|DELETE FROM)\s+({tables})\b([^;]*);", source)
+
+    assert written
+    assert [table for table, rest in written if "organization_id" not in rest] == []

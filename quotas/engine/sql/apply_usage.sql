@@ -403,9 +403,9 @@ BEGIN
     UPDATE plan_usage b
     SET used = t.used, held = t.held, credited = t.credited, overage = t.overage,
         period_end = t.ends, updated_at = clock
-    FROM unnest(s_place, s_end, s_used, s_held, s_credited, s_overage, s_changed)
-         AS t(place, ends, used, held, credited, overage, changed)
-    WHERE t.changed AND b.ctid = t.place;
+    FROM unnest(p_orgs, s_place, s_end, s_used, s_held, s_credited, s_overage, s_changed)
+         AS t(org, place, ends, used, held, credited, overage, changed)
+    WHERE t.changed AND b.ctid = t.place AND b.organization_id = t.org;
     GET DIAGNOSTICS stored = ROW_COUNT;
 
     IF true = ANY (s_new) THEN
@@ -425,8 +425,8 @@ BEGIN
     END IF;
 
     UPDATE quota_head q SET sequence = t.sequence
-    FROM unnest(h_place, h_sequence, h_changed) AS t(place, sequence, changed)
-    WHERE t.changed AND q.ctid = t.place;
+    FROM unnest(h_org, h_place, h_sequence, h_changed) AS t(org, place, sequence, changed)
+    WHERE t.changed AND q.ctid = t.place AND q.organization_id = t.org;
     GET DIAGNOSTICS stored = ROW_COUNT;
     IF stored <> cardinality(array_positions(h_changed, true)) THEN
         RAISE EXCEPTION 'a head moved under its lock';

@@ -100,7 +100,7 @@ BEGIN
         UPDATE plan_usage SET used = apply_usage_line.used,
                overage = now_there.overage + billable,
                period_end = apply_usage_line.period_end, updated_at = clock
-        WHERE ctid = now_there.place;
+        WHERE ctid = now_there.place AND organization_id = p_org;
         IF NOT FOUND THEN
             RAISE EXCEPTION 'a balance moved under the lock of its head';
         END IF;
@@ -120,7 +120,8 @@ BEGIN
         apply_usage_line.used, 0, apply_usage_line.allowance, apply_usage_line.remaining,
         apply_usage_line.overage, apply_usage_line.plan, apply_usage_line.enforcement,
         p_dimensions::jsonb);
-    UPDATE quota_head SET sequence = apply_usage_line.sequence WHERE ctid = head.place;
+    UPDATE quota_head SET sequence = apply_usage_line.sequence
+    WHERE ctid = head.place AND organization_id = p_org;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'a head moved under its lock';
     END IF;

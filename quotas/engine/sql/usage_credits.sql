@@ -32,7 +32,8 @@ BEGIN
         ORDER BY priority, expires_at NULLS LAST, id
     LOOP
         EXIT WHEN need = 0;
-        UPDATE usage_credit SET remaining = remaining - least(c.remaining, need) WHERE id = c.id;
+        UPDATE usage_credit SET remaining = remaining - least(c.remaining, need)
+        WHERE organization_id = p_org AND id = c.id;
         need := need - least(c.remaining, need);
     END LOOP;
     IF need > 0 THEN
@@ -59,7 +60,8 @@ BEGIN
         ORDER BY priority DESC, expires_at DESC NULLS FIRST, id DESC
     LOOP
         EXIT WHEN rest = 0;
-        UPDATE usage_credit SET remaining = remaining + least(c.burned, rest) WHERE id = c.id;
+        UPDATE usage_credit SET remaining = remaining + least(c.burned, rest)
+        WHERE organization_id = p_org AND id = c.id;
         rest := rest - least(c.burned, rest);
     END LOOP;
     UPDATE usage_limit SET has_credits = true
