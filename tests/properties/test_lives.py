@@ -151,10 +151,11 @@ def test_two_hundred_whole_lives_told_in_any_way_end_the_same(open_shop, report,
 
 # --- Seeded bugs: the proof above must notice them ----------------------------------------------
 
+# No mail of a loss: before one leaves Stripe is asked, and that would mend what a bug broke.
 CHANGEFUL = [
     ("checkout", {"plan_key": "pro", "interval": "month", "card": "success"}),
     ("seats", 4),
-    ("end now", None),
+    ("seats", 7),
 ]
 # Each event once and soon, so that no later one repairs what went wrong; old answers come late.
 HARD = Telling(seed=0, late=0.3, twice=0.0, cloned=0.0, late_answers=0.4, late_seconds=0.3)
