@@ -3,11 +3,12 @@ is found."""
 
 import os
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
-from billing.gateway import own_rows
 from billing.gateway.webhooks import inbox
+from billing.subscription import metering
 from quotas.engine import install
 from quotas.engine.install import SQL
 from tests.properties.test_quota_mutations import MUTANTS
@@ -84,13 +85,11 @@ def forgetful(_store):
     return lambda found, headers: None
 
 
-def one_seat(copy):
-    def less(account, **how):
-        found = copy(account, **how)
-        account.organization.subscriptions.update(quantity=1, items=[])
-        return found
+def one_unit_more(send):
+    def more(event):
+        return send(replace(event, units=event.units + 1))
 
-    return less
+    return more
 
 
 OF_THE_ENGINE = (
@@ -102,7 +101,7 @@ OF_THE_ENGINE = (
 )
 BUGS = {name: sql(name) for name in OF_THE_ENGINE} | {
     "an acknowledged event is not stored": patched(inbox, "store", forgetful),
-    "what Stripe sold is not copied": patched(own_rows, "copy", one_seat),
+    "Stripe hears of one unit more": patched(metering, "send", one_unit_more),
 }
 
 
