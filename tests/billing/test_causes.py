@@ -23,12 +23,13 @@ def two_unpaid(stripe):
     customer = stripe.customer_of(organization)
     (bought,) = stripe.simulator.state("subscription")
     items = stripe_api.client().v1.subscription_items.list({"subscription": bought["id"]}).data
-    how = {
-        "customer": customer,
-        "items": [{"price": items[0].price.id, "quantity": 3}],
-        "default_payment_method": bought["default_payment_method"],
-    }
-    stripe_api.client().v1.subscriptions.create(how)
+    stripe_api.client().v1.subscriptions.create(
+        {
+            "customer": customer,
+            "items": [{"price": items[0].price.id, "quantity": 3}],
+            "default_payment_method": bought["default_payment_method"],
+        }
+    )
     stripe.simulator.set_card(customer, "decline")
     stripe.simulator.advance(customer=customer, by_seconds=36 * DAY)
     return organization

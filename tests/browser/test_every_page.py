@@ -1,6 +1,7 @@
 """Every page there is, by the same list that says who may open what: widths, looks, keyboard."""
 
 import pytest
+from allauth.mfa.models import Authenticator
 
 from tests.factories.orgs import PASSWORD
 from tests.pages import site
@@ -20,7 +21,7 @@ def crowd(transactional_db, settings, redis_server):
     for person in (crowd.owner, crowd.staff):
         person.set_password(PASSWORD)
         person.save()
-    crowd.staff.authenticator_set.all().delete()
+    Authenticator.objects.filter(user=crowd.staff).delete()
     return crowd
 
 

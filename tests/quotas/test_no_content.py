@@ -19,7 +19,7 @@ def request(*, key="k", member="", **dimensions):
     return asking.use(Verb.CONSUME, uuid4(), [line], key, dimensions=dimensions)
 
 
-@pytest.mark.parametrize("value", [PROMPT, "/home/ann/plan.docx", "C:\\plan", "~/x", STRIPE_KEY])
+@pytest.mark.parametrize("value", [PROMPT, "/srv/ann/plan.docx", "C:\\plan", "~/x", STRIPE_KEY])
 def test_a_dimension_is_a_label_and_no_sentence_path_or_secret(value):
     with pytest.raises(InvalidRequest) as refused:
         request(model=value)

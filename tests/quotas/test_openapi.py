@@ -52,6 +52,8 @@ OPERATIONS = (
     "GET /api/v1/organizations/{organization}/features/{feature}",
 )
 
+
+def application(front):
     if front == "event loop":
         return from_the_loop
     django = get_wsgi_application()
