@@ -103,7 +103,7 @@ def _bearer(row: ledger.TokenRow) -> Bearer:
 
 def _look_up(session: Session, calls: "list[Call[str, ledger.TokenRow]]") -> None:
     hashes = [call.asked for call in calls]
-    rows = session.run(lambda cursor: ledger.find_tokens(cursor, hashes))
+    rows = session.read(lambda cursor: ledger.find_tokens(cursor, hashes))
     for call in calls:
         call.finish(rows.get(call.asked, ledger.NO_TOKEN))
 

@@ -50,7 +50,7 @@ def identity(name: str) -> UUID | None:
 
 def _look_up(session: Session, calls: "list[Call[str, tuple[UUID | None]]]") -> None:
     slugs = [call.asked for call in calls]
-    found = session.run(lambda cursor: ledger.find_organizations(cursor, slugs))
+    found = session.read(lambda cursor: ledger.find_organizations(cursor, slugs))
     for call in calls:
         call.finish((found.get(call.asked),))
 

@@ -54,7 +54,7 @@ def _learn(session: Session, organizations: list[UUID]) -> bool:
         _payers.clear()
         unknown = organizations
     try:
-        _payers.update(session.run(lambda cursor: ledger.find_payers(cursor, unknown)))
+        _payers.update(session.read(lambda cursor: ledger.find_payers(cursor, unknown)))
     except psycopg.Error:
         return False
     return True

@@ -13,7 +13,7 @@ def read_place(place: Place) -> ReadRow:
 
 def _read(session: Session, calls: "list[Call[Place, ReadRow]]") -> None:
     places = [call.asked for call in calls]
-    rows = session.run(lambda cursor: ledger.read(cursor, places))
+    rows = session.read(lambda cursor: ledger.read(cursor, places))
     for call, row in zip(calls, rows, strict=True):
         call.finish(row)
 

@@ -151,7 +151,7 @@ def _read(session: Session, places: list[Place]) -> dict[Place, Reading]:
     if not places:
         return {}
     try:
-        rows = session.run(lambda cursor: ledger.read(cursor, places))
+        rows = session.read(lambda cursor: ledger.read(cursor, places))
     except psycopg.Error:
         return {}
     return {

@@ -59,6 +59,17 @@ class Session:
                 self.close()
             raise
 
+    def read(self, work: Callable[[Cursor], T]) -> T:
+        """Work that may run twice. A connection that was lost while nobody used it (PostgreSQL was
+        restarted) is replaced before anyone is told."""
+        was_open = self._connection is not None
+        try:
+            return self.run(work)
+        except _LOST as error:
+            if not (was_open and is_lost(error)):
+                raise
+        return self.run(work)
+
     def close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from django.db import connection, connections, transaction
 
-from quotas.engine import enforcement, lane, session, writer
+from quotas.engine import enforcement, lane, session, reader, writer
 from quotas.engine.asking import use
 from quotas.engine.decisions import Line
 from quotas.engine.lane import Call, Lane
@@ -122,6 +122,20 @@ def test_a_lost_connection_is_survived_without_counting_twice():
 
     assert all(answer.allowed for answer in answers)
     assert Balance.objects.get().used == 21
+
+
+def test_a_reader_that_lost_its_connection_while_idle_reads_on_another(durable):
+    organization = limited(storage=100)
+    place = (organization.pk, STORAGE, "")
+    reader.read_place(place)
+    with elsewhere() as other:
+        other.autocommit = True
+        other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'ledgerline-reader'"
+        )
+
+    assert reader.read_place(place).reading.remaining == 100
 
 
 def test_a_request_that_cannot_be_applied_does_not_fail_its_neighbours():
