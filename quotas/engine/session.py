@@ -30,6 +30,7 @@ _ANSWERED = (
     psycopg.errors.LockNotAvailable,
     psycopg.errors.DeadlockDetected,
     psycopg.errors.SerializationFailure,
+    psycopg.errors.DiskFull,
 )
 
 

@@ -126,7 +126,9 @@ def _as_domain_error(error: psycopg.Error) -> Exception:
         return busy("The organization is busy; nothing was applied.")
     if is_lost(error):
         return unknown()
-    return unavailable() if isinstance(error, psycopg.errors.ReadOnlySqlTransaction) else error
+    if isinstance(error, psycopg.errors.ReadOnlySqlTransaction | psycopg.errors.DiskFull):
+        return unavailable()
+    return error
 
 
 class Late(NamedTuple):

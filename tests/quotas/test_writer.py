@@ -21,6 +21,12 @@ from tests.factories.quotas import limited
 pytestmark = pytest.mark.usefixtures("durable")
 
 STORAGE = "storage"
+# What PostgreSQL answers when it cannot extend a file, asked for at the ledger's own insert.
+FULL_DISK = """
+CREATE FUNCTION a_full_disk() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full'; END $$;
+CREATE TRIGGER a_full_disk BEFORE INSERT ON usage_event FOR EACH ROW EXECUTE FUNCTION a_full_disk()
+"""
 
 
 def consume(organization, amount=1, key="k"):
@@ -122,6 +128,22 @@ def test_a_lost_connection_is_survived_without_counting_twice():
 
     assert all(answer.allowed for answer in answers)
     assert Balance.objects.get().used == 21
+
+
+def test_a_full_disk_refuses_and_leaves_no_trace(durable):
+    organization = limited(storage=100)
+    consume(organization, 1, "before")
+    with connection.cursor() as cursor:
+        cursor.execute(FULL_DISK)
+        try:
+            with pytest.raises(EngineUnavailable):
+                consume(organization, 1, "meanwhile")
+        finally:
+            cursor.execute("DROP FUNCTION a_full_disk CASCADE")
+
+    assert Balance.objects.get().used == 1
+    assert consume(organization, 1, "meanwhile").allowed
+    assert Balance.objects.get().used == 2
 
 
 def test_a_reader_that_lost_its_connection_while_idle_reads_on_another(durable):
