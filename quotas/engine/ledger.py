@@ -117,7 +117,7 @@ def read(cursor: Executes, places: Sequence[tuple[UUID, str, str]]) -> list[Read
 
 def _are_few_lines(requests: Sequence[Request]) -> bool:
     return (
-        len(requests) <= FEW_LINES
+        1 <= len(requests) <= FEW_LINES
         and all(map(_is_line, requests))
         and len({request.organization for request in requests}) == len(requests)
     )

@@ -1,6 +1,7 @@
 """What every answer says to a browser, errors and answers without Django included."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -120,7 +121,10 @@ def test_what_the_server_answers_by_itself_is_as_strict(length, status):
     threads, exchange = Threads(fails, 1), Exchange(length)
     scope: Any = exchange
 
-    asyncio.run(threads.serve(scope, scope))
+    with ThreadPoolExecutor(
+        1
+    ) as elsewhere:  # a browser's tests may have left a loop in this thread
+        elsewhere.submit(asyncio.run, threads.serve(scope, scope)).result()
     threads.stop()
 
     [(answered, headers, body)] = exchange.answered

@@ -251,7 +251,8 @@ def test_no_catalogue_is_named_in_code():
 
 def _is_an_everyday_word(path, name):
     """The setting's default, and words that Django and Python use themselves."""
-    return (path.name, name) == ("settings.py", "suite") or name in {"sessions", "tokens"}
+    defaults = {("settings.py", "suite"), ("variables.py", "suite")}
+    return (path.name, name) in defaults or name in {"sessions", "tokens"}
 
 
 def _said_of(document):

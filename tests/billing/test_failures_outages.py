@@ -174,7 +174,7 @@ def test_without_a_broker_events_are_acknowledged_quickly_and_the_sweeper_runs_t
     arrived = _arrive(stripe, organization)
 
     assert time.monotonic() - started < 2
-    assert redis_server.llen("celery") == 0
+    assert redis_server.llen("webhooks") == 0
     assert InboxEvent.objects.waiting().count() == arrived
     no_broker()
     current_app.conf.task_always_eager = True
@@ -192,7 +192,7 @@ def test_with_a_broker_an_event_calls_its_worker_at_once(stripe, redis_server):
 
     arrived = _arrive(stripe, organization)
 
-    assert redis_server.llen("celery") == arrived
+    assert redis_server.llen("webhooks") == arrived
 
 
 # --- We die half way ---------------------------------------------------------------------------

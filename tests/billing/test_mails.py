@@ -60,6 +60,7 @@ def team(db):
 def sent(team, kind, payload, language, monkeypatch):
     """The one mail of this kind, as it leaves; what it says is taken for true."""
     monkeypatch.setattr("billing.messages.truth.holds", lambda message: True)
+    monkeypatch.setattr(outbox, "_preparations", {})
     team.language = language
     team.save()
     invoice = Invoice.objects.get(organization=team).stripe_id
@@ -121,11 +122,12 @@ def wrong_with(letter, kind, language):
 
 
 def test_every_template_of_a_mail_is_tested():
-    """Leads go to the sellers, who have tests of their own."""
+    """Leads go to the sellers, and a deletion to its owners; both have tests of their own."""
     found = {file.stem for file in FOLDER.rglob("*.txt")}
 
     assert found == {
-        *BILLING, "limit_approaching", "limit_reached", "invitation", "ownership", "leads"
+        *BILLING, "limit_approaching", "limit_reached", "invitation", "ownership", "leads",
+        "deletion",
     }  # fmt: skip
     for file in FOLDER.rglob("*.txt"):
         assert file.with_suffix(".html").is_file()

@@ -135,6 +135,7 @@ def test_a_server_that_takes_too_long_is_said(team, visitor):
     without_surprises(visitor)
     visitor.sign_in(owner_of(team))
     visitor.go("Usage")
+    visitor.page.wait_for_function("window.htmx")
     visitor.page.evaluate("htmx.config.timeout = 200")
     visitor.page.route("**/settings/usage/?**", lambda _route: None)
 

@@ -412,7 +412,7 @@ def test_a_dead_worker_loses_nothing_and_two_workers_send_one_at_a_time(
     receiver.seconds = 0.05
     for number in range(6):
         derive(team, access=["read_only", "full"][number % 2])
-    asked = redis_server.lrange("celery", 0, -1)
+    asked = redis_server.lrange("notices", 0, -1)
     assert any(b"quotas.tasks.deliver_notices" in message for message in asked)
     NoticeEndpoint.objects.update(leased_until=timezone.now() - timedelta(seconds=1))
 

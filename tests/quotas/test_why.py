@@ -196,6 +196,7 @@ def test_staff_see_it_in_the_admin_and_others_do_not(team, admin_client, setting
     assert client.get(f"/admin/why/{team.pk}/").status_code == 302
     owner.is_staff = True
     owner.save()
+    client.force_login(owner)  # a new rank ends the sessions of the old one
     assert client.get(f"/admin/why/{team.pk}/").status_code == 403
 
 

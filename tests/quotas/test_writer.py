@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from django.db import connection, connections, transaction
 
-from quotas.engine import enforcement, lane, session, reader, writer
+from quotas.engine import enforcement, lane, reader, session, writer
 from quotas.engine.asking import use
 from quotas.engine.decisions import Line
 from quotas.engine.lane import Call, Lane
