@@ -121,9 +121,8 @@ def test_what_the_server_answers_by_itself_is_as_strict(length, status):
     threads, exchange = Threads(fails, 1), Exchange(length)
     scope: Any = exchange
 
-    with ThreadPoolExecutor(
-        1
-    ) as elsewhere:  # a browser's tests may have left a loop in this thread
+    # A browser's tests may have left a loop in this thread.
+    with ThreadPoolExecutor(1) as elsewhere:
         elsewhere.submit(asyncio.run, threads.serve(scope, scope)).result()
     threads.stop()
 

@@ -64,6 +64,7 @@ def found(organization):
     return counters.find(place)
 
 
+@pytest.mark.verify
 def test_readings_are_spread_follow_their_slots_and_are_missed_where_a_node_died(nodes):
     organizations = [limited(storage=10) for _ in range(24)]
     for organization in organizations:
