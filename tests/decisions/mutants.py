@@ -63,7 +63,7 @@ def _survivor(folder: Path, name: str) -> Survivor:
     was = [line[1:].strip() for line in changed if re.match(r"-(?!--)", line)]
     became = [line[1:].strip() for line in changed if re.match(r"\+(?!\+\+)", line)]
     module, _mangled, rest = name.partition(".x")
-    function = re.sub(r"__mutmut_\d+$", "", rest).strip("_ǁ").replace("ǁ", ".")
+    function = re.sub(r"__mutmut_\d+$", "", rest).removeprefix("_").strip("ǁ").replace("ǁ", ".")
     return Survivor(f"{module.rpartition('.')[2]}.{function}", " ".join(was), " ".join(became))
 
 

@@ -66,6 +66,13 @@ def test_calendar_periods_begin_on_the_full_unit(rule, start, end):
     assert period == (at(start), at(end))
 
 
+@pytest.mark.parametrize("rule", [PeriodRule.MONTH, PeriodRule.DAY, PeriodRule.HOUR])
+def test_calendar_periods_begin_on_the_very_microsecond(rule):
+    moment = datetime(2026, 11, 20, 13, 45, 12, 345_678, tzinfo=UTC)
+
+    assert period_at(rule, moment, moment).start.microsecond == 0
+
+
 def test_what_never_resets_has_one_period():
     assert period_at(PeriodRule.NEVER, at("2026-01-01T00:00"), at("2077-01-01T00:00")) == ALWAYS
 
