@@ -400,12 +400,14 @@ BEGIN
               remaining, overage, plan, enforcement, dimensions, outcome)
     WHERE t.outcome = 'applied';
 
+    -- By place: an equality of organizations would let a young table be read by its index, every
+    -- former period of the organization for each line.
     UPDATE plan_usage b
     SET used = t.used, held = t.held, credited = t.credited, overage = t.overage,
         period_end = t.ends, updated_at = clock
     FROM unnest(p_orgs, s_place, s_end, s_used, s_held, s_credited, s_overage, s_changed)
          AS t(org, place, ends, used, held, credited, overage, changed)
-    WHERE t.changed AND b.ctid = t.place AND b.organization_id = t.org;
+    WHERE t.changed AND b.ctid = t.place AND b.organization_id IS NOT DISTINCT FROM t.org;
     GET DIAGNOSTICS stored = ROW_COUNT;
 
     IF true = ANY (s_new) THEN
