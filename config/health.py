@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from uuid import uuid4
 
 from django.db import DatabaseError, connection, transaction
 from django.http import HttpRequest, JsonResponse
@@ -25,7 +26,11 @@ class ProbeMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         view = _PROBES.get(request.path_info)
-        return self._get_response(request) if view is None else view(request)
+        if view is None:
+            return self._get_response(request)
+        response = view(request)
+        response["X-Request-Id"] = uuid4().hex  # as on every answer; probes stand before the log
+        return response
 
 
 @never_cache
