@@ -57,13 +57,6 @@ def used(organization):
     return enforcement.check(organization, STORAGE).used
 
 
-def found(organization):
-    """Its reading in Redis. The first who asks the wrong node misses, and learns the way."""
-    place = (organization.pk, STORAGE, "")
-    wait_for(lambda: counters.find(place) is not None, "the reading to be found")
-    return counters.find(place)
-
-
 @pytest.mark.verify
 def test_readings_are_spread_follow_their_slots_and_are_missed_where_a_node_died(nodes):
     organizations = [limited(storage=10) for _ in range(24)]
@@ -79,7 +72,7 @@ def test_readings_are_spread_follow_their_slots_and_are_missed_where_a_node_died
     travellers = stored_on(first, organizations)
     nodes.move(sorted(map(slot_of, travellers)), first, second)
     counters.forget_locally()
-    assert [found(o).used for o in travellers] == [4] * len(travellers)
+    assert [counters.find((o.pk, STORAGE, "")).used for o in travellers] == [4] * len(travellers)
 
     lost = stored_on(third, organizations)
     third.kill()
