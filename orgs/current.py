@@ -44,10 +44,10 @@ def membership_in(user: User, name: str | None) -> Membership:
 
 
 def open_memberships(user: User) -> QuerySet[Membership]:
-    """The switcher's list: personal first, then by name."""
+    """The switcher's list: personal first, then by name. Each says whether it is to be deleted."""
     return (
         Membership.objects.filter(user=user, organization__closed_at=None)
-        .select_related("organization")
+        .select_related("organization", "organization__deletion")
         .order_by("organization__kind", "organization__name", "organization__slug")
     )
 

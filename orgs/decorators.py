@@ -86,6 +86,24 @@ def settled_when_read(view: object) -> bool:
     return bool(getattr(view, "settles_when_read", False))
 
 
+def part_of(
+    page: Callable[Concatenate[HttpRequest, P], HttpResponseBase],
+) -> Callable[[Callable[Concatenate[HttpRequest, P], HttpResponseBase]], Callable[..., Any]]:
+    """For a fragment that htmx asks for: opened by hand, its address shows the whole page."""
+
+    def decorate(
+        fragment: Callable[Concatenate[HttpRequest, P], HttpResponseBase],
+    ) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
+        @wraps(fragment)
+        def either(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+            asked_by_htmx = bool(getattr(request, "htmx", None))
+            return (fragment if asked_by_htmx else page)(request, *args, **kwargs)
+
+        return either
+
+    return decorate
+
+
 def require(held: frozenset[str], capability: str) -> None:
     """Raises NotAllowed, naming the roles to ask."""
     if capability not in held:

@@ -8,6 +8,7 @@ from django.utils.translation import ngettext
 
 from billing import catalog
 from billing.catalog.amounts import format_amount
+from billing.catalog.schema import Meter
 from billing.models import PlanPrice
 from billing.presentation import over_limit, receipt
 from billing.presentation.formats import day
@@ -133,10 +134,17 @@ def _limit(change: LimitChange) -> str:
 def _surpluses(found: tuple[Surplus, ...]) -> Iterator[str]:
     for surplus in found:
         meter = catalog.current().meters[surplus.meter]
-        uses = _("%(meter)s: you use %(used)s of %(limit)s, %(surplus)s too much.") % {
+        uses = _uses(meter) % {
             "meter": meter.name,
             "used": format_amount(surplus.used, meter),
             "limit": format_amount(surplus.limit, meter),
             "surplus": format_amount(surplus.amount, meter),
         }
         yield f"{uses} {meter.at_limit} {over_limit.sentence(surplus.policy)}"
+
+
+def _uses(meter: Meter) -> str:
+    """Things that are counted are too many; sizes and hours are too much."""
+    if meter.display == "count":
+        return _("%(meter)s: you use %(used)s of %(limit)s, %(surplus)s too many.")
+    return _("%(meter)s: you use %(used)s of %(limit)s, %(surplus)s too much.")

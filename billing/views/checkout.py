@@ -23,7 +23,7 @@ from billing.subscription import checkout
 from billing.subscription.opening import CheckoutNotOpen
 from billing.views.answers import back_to_billing, see_other, stripe_is_away
 from orgs.capabilities import Capability
-from orgs.decorators import open_when_locked, requires, settles_when_read
+from orgs.decorators import open_when_locked, part_of, requires, settles_when_read
 from orgs.exceptions import Unprocessable
 from orgs.requests import OrgRequest
 
@@ -79,6 +79,7 @@ def returned(request: OrgRequest, slug: str) -> HttpResponse:
     return render(request, "billing/return.html", {"outcome": _outcome(request, slug)})
 
 
+@part_of(returned)
 @never_cache
 @require_safe
 @requires(Capability.BILLING_MANAGE)

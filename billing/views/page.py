@@ -15,7 +15,7 @@ from billing.presentation.buttons import Terms, contact_link
 from orgs import current as current_organization
 from orgs import impersonation
 from orgs.capabilities import Capability
-from orgs.decorators import person_required, requires
+from orgs.decorators import part_of, person_required, requires
 from orgs.requests import OrgRequest, PersonRequest
 
 
@@ -41,6 +41,7 @@ def page(request: OrgRequest, slug: str) -> HttpResponse:
     return render(request, "billing/page.html", context)
 
 
+@part_of(page)
 @never_cache
 @require_safe
 @requires(Capability.BILLING_VIEW)

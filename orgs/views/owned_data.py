@@ -17,7 +17,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from orgs import deletions
 from orgs.capabilities import Capability
-from orgs.decorators import open_when_locked, requires
+from orgs.decorators import open_when_locked, part_of, requires
 from orgs.exceptions import DeletionBlocked, DomainError
 from orgs.forms import DeletionForm
 from orgs.models import DataExport, Organization
@@ -34,6 +34,7 @@ def page(request: OrgRequest, slug: str) -> HttpResponse:
     return _page(request)
 
 
+@part_of(page)
 @require_safe
 @requires("organization.export")
 def state(request: OrgRequest, slug: str) -> HttpResponse:

@@ -9,6 +9,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.utils import timezone
+from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -23,13 +24,16 @@ from billing.models import Evidence
 from orgs import replica
 from orgs.exceptions import DomainError
 from orgs.models import Organization, User
+from orgs.staff_reports import kept
 from orgs.staff_site import StaffPage, add_page, render_page
 from quotas import enforcement_modes, tasks
 from quotas.enforcement_modes import Order
 from quotas.models import Enforcement, EnforcementSwitch
 from quotas.reading import observe_report
+from quotas.reading.observe_report import Report
 
-_STANDING = 100
+_STANDING = 25
+_LINES = 100  # of the observe report; its file has them all
 _SHOWN = 20  # unclassified organizations, and switches of the past
 _LONGEST_DAYS = 365
 
@@ -136,27 +140,37 @@ def undo(request: HttpRequest, object_id: int) -> HttpResponse:
 @require_safe
 def report(request: HttpRequest) -> HttpResponse:
     days = _days(request)
-    found = observe_report.of(timezone.now() - timedelta(days=days))
     return render_page(
         request,
         "staff/observe_report.html",
         _("Observe report"),
-        report=found,
         days=days,
+        kept=kept(request, "staff_observe_report", days=days),
         behind=replica.behind(),
         choices=(7, 30, 90),
-        lines=[(line, _money(line.paying)) for line in found.lines],
-        at_stake=[
-            format_money(revenue.rounded(amount), currency)
-            for currency, amount in found.at_stake.items()
-        ],
+        shown=SimpleLazyObject(lambda: _reported(_of_last(days))),
     )
 
 
 @require_safe
 def report_csv(request: HttpRequest) -> HttpResponse:
-    found = observe_report.of(timezone.now() - timedelta(days=_days(request)))
-    return spreadsheet("observe-report", observe_report.export(found))
+    return spreadsheet("observe-report", observe_report.export(_of_last(_days(request))))
+
+
+def _of_last(days: int) -> Report:
+    return observe_report.of(timezone.now() - timedelta(days=days))
+
+
+def _reported(found: Report) -> dict[str, Any]:
+    return {
+        "report": found,
+        "lines": [(line, _money(line.paying)) for line in found.lines[:_LINES]],
+        "left_out": max(len(found.lines) - _LINES, 0),
+        "at_stake": [
+            format_money(revenue.rounded(amount), currency)
+            for currency, amount in found.at_stake.items()
+        ],
+    }
 
 
 def _days(request: HttpRequest) -> int:

@@ -1,6 +1,7 @@
 """The page of high-usage leads."""
 
 from django.http import HttpRequest, HttpResponse
+from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
@@ -11,6 +12,7 @@ from billing.catalog.amounts import format_amount
 from billing.catalog.money import format_money
 from billing.insight import revenue
 from orgs import replica
+from orgs.staff_reports import kept
 from orgs.staff_site import StaffPage, add_page, render_page
 from quotas.reading import leads
 from quotas.reading.leads import LeadReading
@@ -20,13 +22,12 @@ _SHOWN = 100
 
 @require_safe
 def page(request: HttpRequest) -> HttpResponse:
-    found = leads.find()
     return render_page(
         request,
         "staff/leads.html",
         _("High-usage leads"),
-        rows=[_row(lead) for lead in found[:_SHOWN]],
-        count=len(found),
+        kept=kept(request, "staff_leads"),
+        rows=SimpleLazyObject(lambda: [_row(lead) for lead in leads.find()[:_SHOWN]]),
         behind=replica.behind(),
         least=leads.LEAST,
     )

@@ -223,7 +223,7 @@ _REFUSED = {
     "title": "Quota exceeded",
     "status": 429,
     "code": "quota_exceeded",
-    "detail": "AI queries: 50,000 of 50,000 is used, so 1 more is too much.",
+    "detail": "AI queries: 50,000 of 50,000 are used, so 1 more would be too many.",
     **_USED,
     "allowed": False,
     "reason": "quota_exceeded",

@@ -219,4 +219,8 @@ def quota_sentence(decision: Decision) -> str:
         "used": show(decision.used + decision.held),
         "limit": show(decision.limit or 0),
     }
-    return _("%(meter)s: %(used)s of %(limit)s is used, so %(amount)s more is too much.") % values
+    if meter is None or meter.display == "count":
+        said = _("%(meter)s: %(used)s of %(limit)s are used, so %(amount)s more would be too many.")
+    else:
+        said = _("%(meter)s: %(used)s of %(limit)s is used, so %(amount)s more is too much.")
+    return said % values

@@ -11,7 +11,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from orgs.capabilities import Capability
-from orgs.decorators import requires
+from orgs.decorators import part_of, requires
 from orgs.requests import OrgRequest
 from quotas.reading import export
 from quotas.reading.usage_page import Choice, UsagePage
@@ -29,6 +29,7 @@ def page(request: OrgRequest, slug: str) -> HttpResponse:
         return render(request, "quotas/usage.html", context)
 
 
+@part_of(page)
 @never_cache
 @require_safe
 @requires(Capability.USAGE_VIEW_OWN)

@@ -18,6 +18,7 @@ from tests.factories.orgs import OrganizationFactory, UserFactory, member_of, ow
 pytestmark = pytest.mark.django_db
 
 ORDER = {"tier": "pro", "interval": "month", "currency": "usd", "seats": "3"}
+HTMX = {"HX-Request": "true"}
 
 
 @pytest.fixture(autouse=True)
@@ -137,7 +138,7 @@ def test_the_page_stops_asking_after_a_minute(owner, team):
     intent = paid_session(team)
 
     query = {"session_id": intent.session_id, "asked": return_page.POLLS}
-    html = owner.get(at("return-state"), query).content.decode()
+    html = owner.get(at("return-state"), query, headers=HTMX).content.decode()
 
     assert return_page.POLLS * return_page.POLL_SECONDS == 60
     assert "hx-get" not in html
@@ -148,7 +149,8 @@ def test_the_page_stops_asking_after_a_minute(owner, team):
 def test_nonsense_about_the_asking_ends_the_asking(owner, team, asked):
     intent = paid_session(team)
 
-    response = owner.get(at("return-state"), {"session_id": intent.session_id, "asked": asked})
+    query = {"session_id": intent.session_id, "asked": asked}
+    response = owner.get(at("return-state"), query, headers=HTMX)
 
     assert response.status_code == 200
     assert "hx-get" not in response.content.decode()

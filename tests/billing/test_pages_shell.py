@@ -10,12 +10,15 @@ from django.test import Client
 from django.urls import reverse
 
 from billing.models import SubscriptionPlan
+from orgs import deletions
+from orgs.models import Organization, Role
 from tests.billing import selling
-from tests.factories.orgs import OrganizationFactory, UserFactory, owner_of
+from tests.factories.orgs import OrganizationFactory, UserFactory, member_of, owner_of
 
 pytestmark = pytest.mark.django_db
 
 HOSTILE = """<img src=x onerror=alert(1)>"' hx-get=/evil {{7*7}}"""
+HTMX = {"HX-Request": "true"}
 SIGNED_IN = [
     "billing:settings",
     "billing:plans",
@@ -74,12 +77,47 @@ def hostile_owner(client):
 
 @pytest.mark.parametrize("name", SIGNED_IN)
 def test_a_hostile_name_stays_text_on_every_page_of_an_organization(hostile_owner, name):
-    response = hostile_owner.get(reverse(name, kwargs={"slug": "hostile"}))
+    for headers in ({}, HTMX):
+        response = hostile_owner.get(reverse(name, kwargs={"slug": "hostile"}), headers=headers)
 
-    html = response.content.decode()
-    assert response.status_code == 200
-    assert "<img src=x" not in html
-    assert inline_code_of(response) == []
+        html = response.content.decode()
+        assert response.status_code == 200
+        assert "<img src=x" not in html
+        assert inline_code_of(response) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "heading"),
+    [("billing:plans", "Billing"), ("quotas:usage-meters", "Usage"), ("orgs:export-state", "Data")],
+)
+def test_a_fragment_that_is_opened_by_hand_is_its_whole_page(hostile_owner, name, heading):
+    address = reverse(name, kwargs={"slug": "hostile"})
+
+    opened = hostile_owner.get(address).content.decode()
+    asked_for = hostile_owner.get(address, headers=HTMX).content.decode()
+
+    assert f"<h1>{heading}</h1>" in opened
+    assert "css/app.css" in opened
+    assert "<html" not in asked_for
+
+
+def test_every_page_says_that_the_organization_is_going_to_be_deleted(hostile_owner):
+    team = Organization.objects.get(slug="hostile")
+    deletions.ask(team, actor=owner_of(team))
+    guest = Client()
+    guest.force_login(member_of(team, Role.MEMBER))
+    pages = [name for name in SIGNED_IN if name not in {"billing:plans", "quotas:usage-meters"}]
+
+    seen = [hostile_owner.get(reverse(name, kwargs={"slug": "hostile"})) for name in pages]
+    guests = guest.get(reverse("orgs:general", kwargs={"slug": "hostile"})).content.decode()
+    hostile_owner.post(reverse("orgs:undo-deletion", kwargs={"slug": "hostile"}))
+    after = hostile_owner.get(reverse("orgs:general", kwargs={"slug": "hostile"})).content.decode()
+
+    for page in (*(response.content.decode() for response in seen), guests):
+        assert "This organization is going to be deleted" in page
+    assert all("Keep the organization" in response.content.decode() for response in seen)
+    assert "Keep the organization" not in guests
+    assert "This organization is going to be deleted" not in after
 
 
 def test_a_hostile_name_is_shown_as_it_was_written(hostile_owner):

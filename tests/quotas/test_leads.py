@@ -116,3 +116,18 @@ def test_staff_see_the_leads_and_take_them_as_csv(admin_client, settings):
     text = admin_client.get(reverse("admin:leads-csv")).content.decode()
     (row,) = csv.DictReader(StringIO(text))
     assert (row["organization"], row["name"], row["next_plan"]) == ("hot", "'=hot", "enterprise")
+
+
+def test_a_report_is_counted_once_in_five_minutes_unless_staff_ask_again(admin_client, settings):
+    settings.ADMIN_REQUIRES_MFA = False
+    page = reverse("admin:leads")
+    empty = admin_client.get(page).content.decode()
+    uses("hot", 0.8)
+
+    kept = admin_client.get(page).content.decode()
+    anew = admin_client.get(page, {"again": 1}).content.decode()
+
+    assert "Nobody comes near a limit." in empty
+    assert "Nobody comes near a limit." in kept
+    assert "<td>hot</td>" in anew
+    assert "<td>hot</td>" in admin_client.get(page).content.decode()

@@ -97,7 +97,7 @@ def test_an_owner_takes_everything_along_from_the_page(redis_server):
     tasks.sweep_exports.run()
     for export in DataExport.objects.all():
         tasks.build_export(str(export.pk))
-    ready = browser.get(f"{page}export/state/").content.decode()
+    ready = browser.get(f"{page}export/state/", headers={"HX-Request": "true"}).content.decode()
     archive = opened(browser.post(f"{page}export/download/"))
 
     assert "export/state/" in waiting

@@ -60,7 +60,9 @@ def test_each_reason_has_its_status_its_sentence_and_the_numbers(reason, refusal
 def test_a_meter_that_nobody_knows_is_called_by_its_key_and_counted():
     stray = DENIED._replace(meter="moonbeams", amount=2, used=1, held=0, limit=None)
 
-    assert str(decisions.refusal(stray)) == ("moonbeams: 1 of 0 is used, so 2 more is too much.")
+    assert str(decisions.refusal(stray)) == (
+        "moonbeams: 1 of 0 are used, so 2 more would be too many."
+    )
 
 
 @pytest.mark.parametrize(("left", "seconds"), [(timedelta(hours=1), "3600"), (timedelta(0), "1"),
