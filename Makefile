@@ -74,7 +74,7 @@ simulate: $(INSTALLED) ## Play whole worlds, SEEDS of them from SEED on; prints 
 	@$(BIN)/python -m tests.simulation --seed $(SEED) --seeds $(SEEDS) $(ARGS)
 
 .PHONY: fuzz
-fuzz: $(INSTALLED) ## Fuzz TARGET (webhook, licence, usage or catalogue) for MINUTES
+fuzz: $(INSTALLED) ## Fuzz TARGET (webhook, licence, usage or catalogue) for MINUTES of CPU
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/fuzz.txt
 	@$(BIN)/python -m tests.fuzzing $(TARGET) --minutes $(MINUTES)
 

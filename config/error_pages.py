@@ -1,9 +1,11 @@
 """Domain errors as pages: the one place where a refusal becomes HTML."""
 
+import sys
 from collections.abc import Callable
 
 import structlog
 from django.core.exceptions import RequestDataTooBig
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
@@ -78,13 +80,22 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """No template context processors run here: they may be what failed."""
+    """503 while PostgreSQL is away, else 500.
+
+    No template context processors run here: they may be what failed.
+    """
     sentence = _("Something went wrong on our side. Please try again in a minute.")
-    request_id = structlog.contextvars.get_contextvars().get("request_id")
+    is_away = isinstance(sys.exc_info()[1], OperationalError | InterfaceError)
+    status, code = (503, "unavailable") if is_away else (500, "internal_error")
     if _wants_json(request):
-        return _json(500, "internal_error", sentence, {})
-    context = {"sentence": sentence, "request_id": request_id}
-    return HttpResponse(render_to_string("500.html", context), status=500)
+        response: HttpResponse = _json(status, code, sentence, {})
+    else:
+        request_id = structlog.contextvars.get_contextvars().get("request_id")
+        context = {"sentence": sentence, "request_id": request_id, "status": status}
+        response = HttpResponse(render_to_string("500.html", context), status=status)
+    if is_away:
+        response["Retry-After"] = "10"
+    return response
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:

@@ -6,14 +6,22 @@ from html import unescape
 from html.parser import HTMLParser
 
 import pytest
+from django.db import OperationalError
 from django.test import Client
 from django.urls import reverse
 
+from billing.entitlement import store
 from billing.models import SubscriptionPlan
 from orgs import deletions
 from orgs.models import Organization, Role
 from tests.billing import selling
-from tests.factories.orgs import OrganizationFactory, UserFactory, member_of, owner_of
+from tests.factories.orgs import (
+    OrganizationFactory,
+    UserFactory,
+    api_token_for,
+    member_of,
+    owner_of,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -182,6 +190,26 @@ def test_a_page_that_breaks_tells_nothing_of_its_insides(client):
     assert "Traceback" not in html
     assert "SubscriptionPlan" not in html
     assert inline_code_of(response) == []
+
+
+def test_while_the_database_is_away_people_and_scripts_are_asked_to_come_again(client, monkeypatch):
+    team = OrganizationFactory.create(slug="away")
+    token = api_token_for(owner_of(team))
+    client.force_login(owner_of(team))
+    client.raise_request_exception = False
+
+    def unreachable(*args, **kwargs):
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr(store, "current", unreachable)
+
+    page = client.get("/o/away/settings/billing/")
+    call = client.get("/api/v1/billing/status", headers={"authorization": f"Bearer {token}"})
+
+    assert (page.status_code, page["Retry-After"]) == (503, "10")
+    assert "Something went wrong on our side." in page.content.decode()
+    assert (call.status_code, call["Retry-After"]) == (503, "10")
+    assert call.json()["code"] == "unavailable"
 
 
 def test_the_switcher_leads_to_every_organization_of_the_person(hostile_owner):

@@ -4,8 +4,6 @@ of Redis, of the worker that sums up; and Redis emptied and filled with random b
 import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,7 +23,7 @@ from quotas.models import LARGEST_AMOUNT, Satellite
 from quotas.reading import rollups
 from quotas.tasks import roll_up_usage
 from tests import installation
-from tests.chaos import names
+from tests.chaos import names, programs
 from tests.chaos.audit import audit
 from tests.chaos.clients import METER, Callers
 from tests.factories.quotas import limited
@@ -45,21 +43,18 @@ class Installation:
 
     def __init__(self, services: EmbeddedServices) -> None:
         self.services = services
-        logs = installation.var() / "chaos"
-        self.web = installation.Web(
-            "config.rsgi:application", threads=THREADS, log=logs / "web.log"
-        )
-        self.worker: subprocess.Popen[bytes] | None = None
-        self.worker_log = logs / "worker.log"
+        log = installation.var() / "chaos" / "web.log"
+        self.web = installation.Web("config.rsgi:application", threads=THREADS, log=log)
+        self.worker = programs.worker(1)
 
     def start(self) -> None:
         self.web.start()
-        self._start_worker()
+        self.worker.start()
         self.web.wait()
 
     def stop(self) -> None:
         self.web.kill()
-        self._kill_worker()
+        self.worker.kill()
 
     @property
     def kills(self) -> dict[str, Callable[[], None]]:
@@ -68,7 +63,7 @@ class Installation:
             "writer": self.kill_writer,
             "PostgreSQL": self.kill_postgresql,
             "Redis": self.kill_redis,
-            "worker": self.kill_worker,
+            "worker": self.worker.kill_and_restart,
             "flush": self.flush_redis,
         }
 
@@ -78,7 +73,7 @@ class Installation:
 
     def kill_writer(self) -> None:
         """Its backend, while a batch is on its way: PostgreSQL then restarts all of itself."""
-        with _postgresql() as connection:
+        with open_postgresql() as connection:
             for _attempt in range(2_000):
                 row = connection.execute(
                     "SELECT pid FROM pg_stat_activity WHERE state = 'active'"
@@ -95,37 +90,15 @@ class Installation:
         os.kill(pid, signal.SIGKILL)
 
     def kill_redis(self) -> None:
-        with _redis() as redis:
+        with open_redis() as redis:
             os.kill(redis.info("server")["process_id"], signal.SIGKILL)
 
-    def kill_worker(self) -> None:
-        self._kill_worker()
-        self._start_worker()
-
     def flush_redis(self) -> None:
-        with _redis() as redis:
+        with open_redis() as redis:
             keys = list(redis.scan_iter("quota:*", count=1000))
             redis.flushall()
             for key in keys:
                 redis.set(key, random.randbytes(60))  # noqa: S311  junk
-
-    def _start_worker(self) -> None:
-        quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat")
-        celery = (sys.executable, "-m", "celery", "--app", "config.celery:app", "--quiet")
-        with self.worker_log.open("ab") as log:
-            self.worker = subprocess.Popen(
-                [*celery, "worker", "--concurrency", "1", *quiet],
-                cwd=installation.ROOT,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    def _kill_worker(self) -> None:
-        if self.worker is not None:
-            os.killpg(self.worker.pid, signal.SIGKILL)
-            self.worker.wait()
 
 
 def run(services: EmbeddedServices, kills: int, say: Say) -> dict[str, Any]:
@@ -173,7 +146,7 @@ def _recovered(callers: Callers) -> float:
 
 def _all_answer() -> bool:
     try:
-        with _redis() as redis, _postgresql() as connection:
+        with open_redis() as redis, open_postgresql() as connection:
             connection.execute("SELECT 1")
             return bool(redis.ping())
     except (RedisError, psycopg.Error):
@@ -213,13 +186,13 @@ def token() -> str:
 
 
 @contextmanager
-def _postgresql() -> Iterator[psycopg.Connection]:
+def open_postgresql() -> Iterator[psycopg.Connection]:
     url = os.environ["DATABASE_URL"]
     with psycopg.connect(url, autocommit=True, connect_timeout=2) as connection:
         yield connection
 
 
 @contextmanager
-def _redis() -> Iterator[Redis]:
+def open_redis() -> Iterator[Redis]:
     with Redis.from_url(os.environ["REDIS_URL"], socket_timeout=2) as redis:
         yield redis

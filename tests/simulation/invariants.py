@@ -1,6 +1,8 @@
 """What must hold in every world (DESIGN 4), after any step and at the end."""
 
-from typing import Any, Final
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final, NamedTuple
 
 from django.db import connection
 from django.db.models import Count, Sum
@@ -8,12 +10,14 @@ from django.db.models import Count, Sum
 from billing.entitlement import facts as known_facts
 from billing.entitlement import store
 from billing.models import EffectivePlan, InboxEvent, Invoice, OutboxMessage, Subscription
+from orgs.models import Organization
 from quotas.models import Balance, OverageReport, UsageEvent
 from quotas.reading import reconciliation, rollups, usage
 from tests.properties import verdict_reference
 from tests.simulation.books import must
 from tests.simulation.surroundings import settle
 from tests.simulation.world import START, Player, World
+from tests.stripe_simulator.client import SimulatorClient
 
 Json = dict[str, Any]
 
@@ -35,8 +39,12 @@ def look(world: World) -> None:
 def at_the_end(world: World) -> None:
     settle(world)
     look(world)
-    _stripe_and_we_agree(world)
-    _verdicts(world)
+    _nothing_is_left_over()
+    stripe_and_we_agree(
+        world.stage.simulator,
+        {one.customer: Payer(one.index, one.organization) for one in world.players if one.customer},
+    )
+    verdicts_hold(START)
     _overage(world)
     _nobody_sees_others(world)
     must(world.stage.simulator.violations() == [], "the simulator was misused",
@@ -115,38 +123,47 @@ def _keys(world: World) -> None:
 # --- Against Stripe -------------------------------------------------------------------------------
 
 
-def _stripe_and_we_agree(world: World) -> None:
+class Payer(NamedTuple):
+    """Whom a customer at Stripe belongs to; `name` is for sentences."""
+
+    name: object
+    organization: Organization
+
+
+def _nothing_is_left_over() -> None:
     open_rows = InboxEvent.objects.waiting() | InboxEvent.objects.dead()
     left = list(open_rows.values_list("type", "state", "note"))
     must(not left, "events were left over", left)
-    simulator = world.stage.simulator
-    players = {player.customer: player for player in world.players if player.customer}
+
+
+def stripe_and_we_agree(simulator: SimulatorClient, payers: Mapping[str, Payer]) -> None:
+    """Subscriptions with their items, and invoices, of these customers."""
     items: dict[str, list[Json]] = {}
     for item in simulator.state("subscription_item"):
         items.setdefault(item["subscription"], []).append(item)
     for theirs in simulator.state("subscription"):
-        if theirs["customer"] in players:
-            _subscription(players[theirs["customer"]], theirs, items.get(theirs["id"], []))
+        if theirs["customer"] in payers:
+            _subscription(payers[theirs["customer"]], theirs, items.get(theirs["id"], []))
     for theirs in simulator.state("invoice"):
-        if theirs["customer"] in players:
-            _invoice(players[theirs["customer"]], theirs)
+        if theirs["customer"] in payers:
+            _invoice(payers[theirs["customer"]], theirs)
 
 
-def _subscription(player: Player, theirs: Json, items: list[Json]) -> None:
+def _subscription(payer: Payer, theirs: Json, items: list[Json]) -> None:
     ours = Subscription.objects.filter(stripe_id=theirs["id"]).first()
-    must(ours is not None, "a subscription is unknown to us", player.index, theirs["status"])
+    must(ours is not None, "a subscription is unknown to us", payer.name, theirs["status"])
     assert ours is not None
-    must(ours.organization_id == player.organization.pk, "somebody else's subscription")
+    must(ours.organization_id == payer.organization.pk, "somebody else's subscription")
     found = (ours.status, ours.cancel_at_period_end, _seconds(ours.cancel_at))
     real = (theirs["status"], theirs["cancel_at_period_end"], theirs["cancel_at"])
-    must(found == real, "a subscription is not what Stripe says", player.index, found, real)
+    must(found == real, "a subscription is not what Stripe says", payer.name, found, real)
     if theirs["status"] in ("canceled", "incomplete_expired"):
         return
     known = {one["price"]: one["quantity"] for one in ours.items if not one["metered"]}
     sold = {_price(one): one.get("quantity") for one in items}
     for price, quantity in known.items():
         must(sold.get(price) == quantity, "items are not what Stripe says",
-             player.index, known, sold)  # fmt: skip
+             payer.name, known, sold)  # fmt: skip
 
 
 def _price(item: Json) -> str:
@@ -154,26 +171,29 @@ def _price(item: Json) -> str:
     return str(price if isinstance(price, str) else price["id"])
 
 
-def _invoice(player: Player, theirs: Json) -> None:
+def _invoice(payer: Payer, theirs: Json) -> None:
     ours = Invoice.objects.filter(stripe_id=theirs["id"]).first()
-    must(ours is not None, "an invoice is unknown to us", player.index, theirs["status"])
+    must(ours is not None, "an invoice is unknown to us", payer.name, theirs["status"])
     assert ours is not None
     found = (ours.status, ours.amount_remaining, ours.amount_paid)
     real = (theirs["status"], theirs["amount_remaining"], theirs["amount_paid"])
-    must(found == real, "an invoice is not what Stripe says", player.index, found, real)
+    must(found == real, "an invoice is not what Stripe says", payer.name, found, real)
 
 
 def _seconds(at: Any) -> int | None:
     return None if at is None else int(at.timestamp())
 
 
-def _verdicts(world: World) -> None:
-    """The effective plan is what the rules say of the facts, by rules written down twice."""
+def verdicts_hold(at: datetime) -> None:
+    """The effective plan is what the rules say of the facts, by rules written down twice.
+
+    `at` is what time it is for those without a clock of their own.
+    """
     policy = known_facts.policy()
     for known in EffectivePlan.objects.select_related("organization"):
         row = store.current(known.organization)
         account = row.organization.billing_account
-        now = account.frozen_at or START
+        now = account.frozen_at or at
         wanted = verdict_reference.answer(known_facts.gather(account), policy, now)
         must(
             (row.plan.key, row.source, row.access) == (wanted.plan, wanted.source, wanted.access),

@@ -8,12 +8,21 @@ from billing.entitlement import clock, grants, store
 from billing.gateway import stripe_api
 from billing.gateway.stripe_api import CardDeclined
 from billing.models import CheckoutIntent, Grant, Source
-from billing.subscription import cancellation, changes, checkout, credit_packs, promotions, trials
+from billing.subscription import (
+    cancellation,
+    changes,
+    checkout,
+    credit_packs,
+    portal,
+    promotions,
+    trials,
+)
 from billing.subscription.checkout import Order
 from billing.subscription.wishes import Wish
 from quotas import controls
 from quotas.controls import Decision
 from quotas.models import Kind, UsageControl
+from tests.simulation.books import must
 from tests.simulation.world import Act, Player, World
 
 Json = dict[str, Any]
@@ -93,6 +102,17 @@ def keep(world: World, player: Player, luck: random.Random) -> str:
 def promotion(world: World, player: Player, luck: random.Random) -> str:
     promotions.apply(player.organization, player.owner, luck.choice(("NOSUCH", "WELCOME")))
     return "applied"
+
+
+def portal_of_stripe(world: World, player: Player, luck: random.Random) -> str:
+    """It shows the organization's own cards and invoices, and nobody else's."""
+    flow = luck.choice((None, None, "payment_method_update", "subscription_cancel"))
+    url = portal.open_portal(player.organization, player.owner, flow=flow)
+    opened = [one for one in world.stage.simulator.state("billing_portal.session")
+              if one["url"] == url]  # fmt: skip
+    shown = [one["customer"] for one in opened]
+    must(shown == [player.customer], "a portal is somebody else's", shown, player.customer)
+    return f"portal {flow}"
 
 
 def trial(world: World, player: Player, luck: random.Random) -> str:
@@ -200,6 +220,7 @@ ACTS: Final[dict[str, Act]] = {
     "cancel": cancel,
     "keep": keep,
     "promotion": promotion,
+    "portal": portal_of_stripe,
     "trial": trial,
     "extra usage": extra_usage,
     "grant": grant,

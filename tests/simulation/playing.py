@@ -35,6 +35,7 @@ WEIGHTS: Final[dict[str, tuple[float, str]]] = {
     "cancel": (1, "payer"),
     "keep": (1, "payer"),
     "promotion": (1, "payer"),
+    "portal": (1, "payer"),
     "trial": (2, "any"),
     "extra usage": (1, "any"),
     "grant": (2, "any"),

@@ -7,10 +7,16 @@ from dataclasses import replace
 
 import pytest
 
+from billing.gateway import stripe_api
 from billing.gateway.webhooks import inbox
+from billing.messages import outbox
+from billing.models import BillingAccount, OutboxMessage
 from billing.subscription import metering
-from quotas.engine import install
+from quotas.api.bearers import Bearer
+from quotas.engine import counters, holds, install
 from quotas.engine.install import SQL
+from quotas.reading import rollups
+from tests.properties.test_lives import with_trusted_payloads
 from tests.properties.test_quota_mutations import MUTANTS
 from tests.quotas.conftest import _fresh_copies, _lanes_end, durable
 from tests.simulation import playing, stage
@@ -92,16 +98,59 @@ def one_unit_more(send):
     return more
 
 
+def unmarked(deliver):
+    """It has left, and nobody wrote it down."""
+
+    def again(pk):
+        sent = deliver(pk)
+        OutboxMessage.objects.filter(pk=pk, state="sent").update(state="waiting")
+        return sent
+
+    return again
+
+
+def of_the_first_payer(create):
+    def opened(params):
+        first = BillingAccount.objects.exclude(stripe_customer_id=None).order_by("created_at", "pk")
+        return create({**params, "customer": first[0].stripe_customer_id})
+
+    return opened
+
+
+def expiring_at_every_look(monkeypatch):
+    for name in ("_OVERDUE", "_EXPIRE"):
+        statement = getattr(holds, name)
+        bug = statement.replace("r.state = 'open'", "r.state IN ('open', 'expired')")
+        assert bug != statement
+        monkeypatch.setattr(holds, name, bug)
+
+
+def silent(_told):
+    return lambda *_what: None
+
+
 OF_THE_ENGINE = (
     "the limit is off by one",
     "a refused group keeps its first lines",
     "an older observation wins",
     "a commit frees only what it counts",
     "another body is answered like the first",
+    "a key is forgotten",
 )
 BUGS = {name: sql(name) for name in OF_THE_ENGINE} | {
     "an acknowledged event is not stored": patched(inbox, "store", forgetful),
     "Stripe hears of one unit more": patched(metering, "send", one_unit_more),
+    "a webhook's payload is believed": with_trusted_payloads,
+    "a portal shows another organization's customer": patched(
+        stripe_api, "create_portal_session", of_the_first_payer
+    ),
+    "a letter leaves and is not marked": patched(outbox, "_deliver", unmarked),
+    "a hold expires at every look": expiring_at_every_look,
+    "charts leave out what is late": patched(
+        rollups, "_DIRTY", lambda statement: f"{statement} AND NOT e.late"
+    ),
+    "a check believes a reading of the plan before": patched(counters, "forget", silent),
+    "a token reaches every organization": patched(Bearer, "may_name", silent),
 }
 
 
