@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 PAUSE_SECONDS: Final = 0.05
+HASTY_PAUSE_SECONDS: Final = 0.5  # until whoever gave up turns to something else
 PATIENCE_SECONDS: Final = 100  # longer than any part takes to come back
 TIMEOUT_SECONDS: Final = 8.0
 BUSY: Final = 503
@@ -30,9 +31,9 @@ class Line:
             found = self._try(method, path, body)
             if found is not None:
                 return found
+            time.sleep(PAUSE_SECONDS if self.patient else HASTY_PAUSE_SECONDS)
             if not self.patient or time.monotonic() > until:
                 raise Unanswered(f"{method} {path}")
-            time.sleep(PAUSE_SECONDS)
 
     def _try(self, method: str, path: str, body: Any) -> tuple[int, Any] | None:
         try:

@@ -1,7 +1,8 @@
 """Satellites that use every hot call at once, and keep what they were told."""
 
 import random
-from collections import Counter, deque
+import time
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -16,6 +17,7 @@ LARGEST: Final = 3
 HOLD_SECONDS: Final = 600
 MOST_EVENTS: Final = 12
 PAUSE_SECONDS: Final = 0.02
+OLDEST_SECONDS: Final = 60  # that a check may answer from
 # 402 and 429 refuse for want of room, 403 by the plan, 409 the end of a hold that has ended.
 ANSWERS: Final = frozenset({200, 402, 403, 409, 429})
 HASTY: Final = 4  # every so many gives up at the first failure, and never learns what became of it
@@ -68,6 +70,8 @@ class _Satellite:
         self.all, self.line, self.name = all_of_them, line, name
         self.keys = count()
         self.asked: deque[tuple[Any, Any]] = deque(maxlen=50)  # what may be asked again
+        # When it was told of what, added up: whatever others do, no check may say less.
+        self.counted: dict[tuple[str, str], deque[tuple[float, int]]] = defaultdict(deque)
         self.acts: list[tuple[Callable[[random.Random], None], int]] = [
             (self.consume, 8), (self.record, 3), (self.batch, 2), (self.reserve, 3),
             (self.check, 4), (self.again, 1),
@@ -120,11 +124,21 @@ class _Satellite:
             self._counted("void", f"{path}/void", {}, body, counts=0)
 
     def check(self, chance: random.Random) -> None:
-        body = self._body(chance, [*self.all.scarce, *self.all.generous])
+        """Of those whose sums never begin anew, because their time stands still."""
+        body = self._body(chance, self.all.scarce)
         del body["idempotency_key"]
+        least = self._known_for_a_minute(body["organization"], body["meter"])
         status, said = self.line.ask("POST", f"{_USAGE}/check", body)
-        self._surprises(status, said)
+        if not self._surprises(status, said) and said["used"] < least:
+            self.all.differences.append(f"older than a minute: {said}, at least {least}")
         self.all.said["check"] += 1
+
+    def _known_for_a_minute(self, organization: str, meter: str) -> int:
+        known = self.counted[organization, meter]
+        until = time.monotonic() - OLDEST_SECONDS
+        while len(known) > 1 and known[1][0] < until:
+            known.popleft()
+        return known[0][1] if known and known[0][0] < until else 0
 
     def again(self, chance: random.Random) -> None:
         """The same key gets the same answer."""
@@ -163,16 +177,14 @@ class _Satellite:
         if said.get("event_id") is None:
             return
         self.all.said[verb if said["allowed"] else f"{verb} refused"] += 1
+        delta = amount if said["allowed"] else 0
+        organization, meter = body["organization"], said["meter"]
+        sequence = int(said["event_id"].rpartition("-")[2])
         self.all.told.append(
-            Told(
-                UUID(body["organization"]),
-                said["meter"],
-                int(said["event_id"].rpartition("-")[2]),
-                verb,
-                said["allowed"],
-                amount if said["allowed"] else 0,
-            )
+            Told(UUID(organization), meter, sequence, verb, said["allowed"], delta)
         )
+        known = self.counted[organization, meter]
+        known.append((time.monotonic(), delta + (known[-1][1] if known else 0)))
 
     def _lost(self, body: dict[str, Any], amount: int) -> None:
         self.all.maybe.append((UUID(body["organization"]), body["meter"], amount))

@@ -175,7 +175,8 @@ class Controls:
 
     def deliver(self, asked: Obj) -> Obj:
         """Bring what is held or due, without the lock: receivers may call back."""
-        self.sim.store.commit()
+        with self.sim.lock:
+            self.sim.store.commit()
         names = ("seed", "shuffle", "duplicate", "drop", "workers", "limit")
         how = {name: asked[name] for name in names if name in asked}
         return {"delivered": self.courier.deliver_held(**how)}
