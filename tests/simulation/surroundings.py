@@ -373,12 +373,14 @@ def settle(world: World) -> None:
     for name in ("transitions", "unpaid", "packs", "overage", "holds", "notices"):
         SWEEPS[name](world)
     _let_everything_arrive(world)
-    for _round in range(_PATIENCE):
-        if not OverageReport.objects.filter(state="waiting").exists():
-            break
+    for _round in range(_PATIENCE):  # what came while a report waited is written down after it
+        before = OverageReport.objects.count()
         _make_due()
         _let_sums_arrive()
         _overage(world)
+        waiting = OverageReport.objects.filter(state="waiting").exists()
+        if not waiting and OverageReport.objects.count() == before:
+            break
     if any(player.missed for player in world.players):
         reconcile.run()
         _let_everything_arrive(world)
