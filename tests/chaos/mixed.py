@@ -45,7 +45,7 @@ PAYERS: Final = 12
 SATELLITES: Final = 8  # threads
 PEOPLE: Final = 3  # threads
 LOAD_SECONDS: Final = 1.0  # between a recovery and the next kill
-RECOVERY_SECONDS: Final = 120
+RECOVERY_SECONDS: Final = 240
 REST_SECONDS: Final = 240  # until all that waits has left; a lease of a killed worker lasts 60
 ANSWERS: Final = 40  # decisions that make a recovery
 # Advisory locks that tell that some beat leads: `config.beat`.
@@ -84,6 +84,8 @@ class Everything(Installation):
 
     def works(self) -> bool:
         """Every part but the web answers; of that the satellites tell."""
+        for program in (self.worker, self.beat):
+            program.revive()
         try:
             with open_redis() as redis, open_postgresql() as connection:
                 leads = connection.execute(_BEAT_LEADS).fetchone()
@@ -195,9 +197,9 @@ class _Mixed:
         connections.close_all()
         began = time.monotonic()
         since = database_now()
-        while waiting := self._waiting(since):
+        while not self.installed.works() or self._waiting(since):
             if time.monotonic() > began + REST_SECONDS:
-                self._differ(when, [f"still waiting: {waiting}"])
+                self._differ(when, [f"still waiting: {self._waiting(since)}"])
                 break
             time.sleep(0.3)
         took = time.monotonic() - began
@@ -284,6 +286,10 @@ class _Mixed:
         self._differ("in the end", [*surprises, *said_wrong, *self.watcher.surprises])
         return {
             "kills": dict(self.kills),
+            "gave_up": {
+                "worker": self.installed.worker.gave_up,
+                "beat": self.installed.beat.gave_up,
+            },
             "longest_recovery_seconds": {name: round(s, 1) for name, s in self.longest.items()},
             "events_told": self.books.entered,
             "satellites": dict(self.satellites.said),

@@ -1,9 +1,10 @@
-"""Children that can be killed as a whole, and started again as a supervisor would."""
+"""Children that can be killed as a whole, and are started again as a supervisor would."""
 
 import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 
 from tests import installation
 
@@ -17,6 +18,7 @@ class Program:
         self.command = command
         self.log = installation.var() / "chaos" / f"{name}.log"
         self.process: subprocess.Popen[bytes] | None = None
+        self.gave_up = 0  # how often it ended by itself
 
     def start(self) -> None:
         self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -32,9 +34,17 @@ class Program:
 
     def kill(self) -> None:
         if self.process is not None:
-            os.killpg(self.process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # all of it has ended by itself
+                os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
             self.process = None
+
+    def revive(self) -> None:
+        """After it ended by itself: a worker does when its broker goes at a bad moment."""
+        if self.process is not None and self.process.poll() is not None:
+            self.gave_up += 1
+            self.kill()
+            self.start()
 
     def kill_and_restart(self) -> None:
         self.kill()
