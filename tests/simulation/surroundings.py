@@ -374,12 +374,12 @@ def settle(world: World) -> None:
         SWEEPS[name](world)
     _let_everything_arrive(world)
     for _round in range(_PATIENCE):  # what came while a report waited is written down after it
-        before = OverageReport.objects.count()
+        reports = OverageReport.objects.count()
+        waiting = OverageReport.objects.filter(state="waiting").exists()
         _make_due()
         _let_sums_arrive()
         _overage(world)
-        waiting = OverageReport.objects.filter(state="waiting").exists()
-        if not waiting and OverageReport.objects.count() == before:
+        if not waiting and OverageReport.objects.count() == reports:
             break
     if any(player.missed for player in world.players):
         reconcile.run()
