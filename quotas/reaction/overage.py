@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 from django.db import transaction
-from django.db.models import Max, Sum
+from django.db.models import Max, OuterRef, Subquery, Sum
 
 from billing.entitlement.clock import now_for
 from billing.subscription import metering
@@ -73,18 +73,34 @@ def _is_behind(organization: Organization, metered: dict[str, Metered]) -> bool:
 def _periods(organization: Organization, metered: dict[str, Metered]) -> Iterator[_Period]:
     """Usage months of the subscription: a grant's or a trial's are counted from another day."""
     now = now_for(organization)
+    limit = UsageLimit.objects.filter(
+        organization=OuterRef("organization"), meter=OuterRef("meter")
+    )
     rows = (
         Balance.objects.filter(
             organization=organization, meter__in=metered, period_end__gt=now - _OPEN
         )
         .values("meter", "period_start")
-        .annotate(end=Max("period_end"), over=Sum("overage"))
+        .annotate(
+            end=Max("period_end"),
+            over=Sum("overage"),
+            anchor=Subquery(limit.values("period_anchor")[:1]),
+        )
         .order_by("meter", "period_start")
     )
     for row in rows:
         meter, start = metered[row["meter"]], row["period_start"]
-        if start >= meter.since and is_anchored(meter.period_start, start):
+        if _belongs(meter, start, row["anchor"]):
             yield _Period(row["meter"], start, row["end"], row["over"])
+
+
+def _belongs(meter: Metered, start: datetime, anchor: datetime | None) -> bool:
+    """A subscription of 31 Jan begins its second month on 28 Feb: counted back from there, its
+    first would have begun on 28 Jan. So its months are counted from where usage counts them (C14).
+    """
+    if anchor is None or not is_anchored(anchor, meter.period_start):
+        anchor = meter.period_start
+    return start >= meter.since and is_anchored(anchor, start)
 
 
 def _write_down(

@@ -1,6 +1,7 @@
 """Soft usage beyond the allowance: Stripe counts each unit once, and charges what the page says."""
 
 import re
+from datetime import UTC, datetime
 
 import pytest
 from django.core.management import call_command
@@ -9,7 +10,7 @@ from django.test import Client
 from billing.catalog.money import format_money
 from billing.entitlement.store import current
 from billing.gateway import stripe_api
-from billing.models import Subscription
+from billing.models import BillingAccount, Subscription
 from billing.subscription import changes, trials
 from billing.subscription.wishes import Wish
 from quotas.engine import enforcement, limits
@@ -159,6 +160,21 @@ def test_units_of_the_last_hour_are_on_the_invoice_of_their_period(stripe):
 
     renewal = organization.invoices.newest_first().first()
     assert [line["amount"] for line in renewal.lines if line["quantity"] == 1000] == [40]
+
+
+def test_a_month_that_began_on_the_31st_is_still_billed_when_the_next_began_on_the_28th(stripe):
+    organization = OrganizationFactory.create()
+    account = BillingAccount.objects.filter(organization=organization)
+    account.update(frozen_at=datetime(2026, 1, 31, 9, 30, tzinfo=UTC))
+    stripe.buy(organization)
+    stripe.deliver_all(organization)
+    use(organization, INCLUDED + 7)
+
+    pass_days(stripe, organization, 30)
+    report(organization)
+
+    assert current(organization).period_start == datetime(2026, 2, 28, 9, 30, tzinfo=UTC)
+    assert (reports(organization, SENT), counted(organization)) == ([7], 7)
 
 
 def test_what_comes_later_goes_with_the_next_invoice(stripe):
