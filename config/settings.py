@@ -290,8 +290,11 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not DEBUG
 SESSION_ENGINE = "orgs.sessions"
 SESSION_COOKIE_HTTPONLY = True
-SESSION_COOKIE_NAME = env.str("SESSION_COOKIE_NAME", default="sessionid")
-CSRF_COOKIE_NAME = env.str("CSRF_COOKIE_NAME", default="csrftoken")
+SESSION_IDLE = timedelta(hours=env.int("SESSION_IDLE_HOURS", default=72))
+# With the prefix a browser takes the cookie from this host alone, over https alone.
+_prefix = "" if DEBUG else "__Host-"
+SESSION_COOKIE_NAME = env.str("SESSION_COOKIE_NAME", default="") or f"{_prefix}sessionid"
+CSRF_COOKIE_NAME = env.str("CSRF_COOKIE_NAME", default="") or f"{_prefix}csrftoken"
 CSRF_FAILURE_VIEW = "config.error_pages.csrf_failure"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_048_576
 

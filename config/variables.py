@@ -65,8 +65,22 @@ GROUPS: Final = (
                 "CSP_FORM_ACTION",
                 "Further addresses that forms may post to (Content-Security-Policy).",
             ),
-            Variable("SESSION_COOKIE_NAME", "The name of the session's cookie.", "sessionid"),
-            Variable("CSRF_COOKIE_NAME", "The name of the CSRF cookie.", "csrftoken"),
+            Variable(
+                "SESSION_COOKIE_NAME",
+                "The name of the session's cookie; unset, `__Host-sessionid`, or `sessionid` where"
+                " DEBUG is on.",
+            ),
+            Variable(
+                "CSRF_COOKIE_NAME",
+                "The name of the CSRF cookie; unset, `__Host-csrftoken`, or `csrftoken` where DEBUG"
+                " is on.",
+            ),
+            Variable(
+                "SESSION_IDLE_HOURS",
+                "A session that was not used for so long has ended; any ends two weeks after the"
+                " sign-in.",
+                "72",
+            ),
         ),
     ),
     Group(

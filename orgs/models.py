@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Self
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
+from django.contrib.sessions.base_session import AbstractBaseSession
 from django.db import models, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Lower, Now
@@ -72,6 +73,25 @@ class User(AbstractBaseUser, PermissionsMixin):
         """One transaction with its receivers: nobody is stored without a personal organization."""
         with transaction.atomic():
             super().save(*args, **kwargs)
+
+
+class Session(AbstractBaseSession):
+    """A browser that somebody uses. The key is a hash of what that browser holds."""
+
+    person = models.ForeignKey(User, on_delete=models.CASCADE, null=True, related_name="sessions")
+    browser = models.CharField(max_length=60, blank=True)
+    began_at = models.DateTimeField()
+    # To a quarter of an hour; a session that was not seen for long has ended.
+    seen_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.person_id} {self.browser}"
+
+    @classmethod
+    def get_session_store_class(cls) -> Any:
+        from orgs.sessions import SessionStore  # noqa: PLC0415  it needs this model
+
+        return SessionStore
 
 
 class OrganizationQuerySet(models.QuerySet["Organization"]):

@@ -4,10 +4,12 @@ from typing import Any
 
 from allauth.account.signals import password_reset
 from axes.utils import reset as forget_failures
+from django.contrib.auth.signals import user_logged_in
 from django.db.models.signals import post_save
 from django.dispatch import receiver
+from django.http import HttpRequest
 
-from orgs import deletions, organizations
+from orgs import browsers, deletions, organizations, sessions
 from orgs.models import Organization, User
 from orgs.signals import organization_closed
 
@@ -17,6 +19,12 @@ def give_personal_organization(sender: type[User], instance: User, **state: Any)
     """To everybody, whichever door they came in by."""
     if state["created"] and not state["raw"]:
         organizations.create_personal(instance)
+
+
+@receiver(user_logged_in, dispatch_uid="orgs.begin_session")
+def begin_session(sender: type[User], request: HttpRequest, **_kwargs: Any) -> None:
+    """What its owner is told about it later."""
+    sessions.begin(request.session, browsers.described(request.headers.get("user-agent", "")))
 
 
 @receiver(password_reset, dispatch_uid="orgs.forget_failures")

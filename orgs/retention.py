@@ -13,12 +13,12 @@ import structlog
 from allauth.account.models import EmailConfirmation
 from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django.conf import settings
-from django.contrib.sessions.models import Session
+from django.contrib.sessions.models import Session as FormerSession
 from django.db import connection, transaction
 from django.db.models import Model, Q, QuerySet
 from django.utils import timezone
 
-from orgs.models import DataExport, Invitation, PersonalToken
+from orgs.models import DataExport, Invitation, PersonalToken, Session
 
 logger = structlog.get_logger(__name__)
 
@@ -97,6 +97,13 @@ def older(model: type[Model], field: str) -> Callable[[datetime, int], int]:
 # --- The rules of this floor -------------------------------------------------------------------
 
 
+def _sessions(before: datetime, most: int) -> int:
+    """Idle ones, too; and those of the table that held them before."""
+    idle = Q(expire_date__lt=before) | Q(seen_at__lt=before - settings.SESSION_IDLE)
+    former = older(FormerSession, "expire_date")(before, most)
+    return max(former, delete(Session.objects.filter(idle), most))
+
+
 def _login_attempts(before: datetime, most: int) -> int:
     models = (AccessAttempt, AccessFailureLog, AccessLog)
     return max(older(model, "attempt_time")(before, most) for model in models)
@@ -135,7 +142,7 @@ def _exports(before: datetime, most: int) -> int:
 
 
 register(
-    Rule(name="sessions", what="sessions that have expired", forget=older(Session, "expire_date")),
+    Rule(name="sessions", what="sessions that have expired", forget=_sessions),
     Rule(
         name="login attempts",
         what="sign-ins and failed tries with address, browser and e-mail",

@@ -10,6 +10,7 @@ from orgs.views import (
     members,
     organizations,
     owned_data,
+    sessions,
 )
 
 app_name = "orgs"
@@ -18,6 +19,8 @@ urlpatterns = [
     path("organizations/new/", organizations.new, name="new"),
     path("profile/", organizations.profile, name="profile"),
     path("profile/delete/", organizations.delete_account, name="delete-account"),
+    # Below /accounts/, which staff who look at pages as somebody else do not see.
+    path("accounts/sessions/", sessions.page, name="sessions"),
     path("impersonation/end/", impersonation.end, name="impersonation-end"),
     path("invitations/<str:token>/", invitations.landing, name="invitation"),
     path("invitations/<str:token>/sign-up/", invitations.sign_up, name="invitation-sign-up"),

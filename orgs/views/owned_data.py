@@ -22,7 +22,7 @@ from orgs.exceptions import DeletionBlocked, DomainError
 from orgs.forms import DeletionForm
 from orgs.models import DataExport, Organization
 from orgs.owned_data import exports
-from orgs.requests import OrgRequest
+from orgs.requests import OrgRequest, PersonRequest
 from orgs.views.refusals import explained
 
 _PAGE = "orgs:data"
@@ -100,7 +100,7 @@ def archive_response(export: DataExport, pieces: Any) -> StreamingHttpResponse:
     return response
 
 
-def has_proved_lately(request: OrgRequest) -> bool:
+def has_proved_lately(request: PersonRequest) -> bool:
     """Signed in, or confirmed their password or second factor, within the last minutes."""
     proofs = get_authentication_records(request, request.user)
     newest = max((float(proof["at"]) for proof in proofs), default=0.0)

@@ -4,12 +4,12 @@ import json
 import logging
 
 import pytest
-from django.contrib.sessions.backends.db import SessionStore
 from django.core import mail
 from django.core.cache import cache
 
 from billing import tasks
 from billing.models import InboxEvent
+from orgs.sessions import SessionStore
 from tests.architecture import canary
 
 pytestmark = pytest.mark.django_db
@@ -37,9 +37,9 @@ def test_the_search_finds_a_canary_in_every_kind_of_place(redis_server):
         for where in (
             "billing_inboxevent.payload",
             "django_cache.value",
-            "django_session.session_data",
             "log",
             "mail to b@example.com",
+            "orgs_session.session_data",
             "redis list",
             "redis quota:{x}",
             "task billing.tasks.process_customer",

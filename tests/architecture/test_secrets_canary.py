@@ -13,13 +13,13 @@ from allauth.mfa.models import Authenticator
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal import auth as totp
 from django.conf import settings
-from django.contrib.sessions.models import Session
 from django.core import mail
 from django.core.management import call_command
 from django.test import Client
 
 from billing.messages import outbox
 from orgs import members, tokens
+from orgs.models import Session
 from quotas import satellites
 from quotas.models import NoticeEndpoint, Satellite
 from quotas.notices import endpoints
@@ -65,7 +65,8 @@ def test_no_secret_is_left_behind(
 
 def test_the_search_would_find_a_session_a_seed_and_a_link(team):
     session = Session.objects.create(
-        session_key="the-key-of-a-browser-as-django-keeps-it", expire_date="2999-01-01T00:00Z"
+        session_key="the-key-of-a-browser-as-django-keeps-it",
+        **dict.fromkeys(("expire_date", "began_at", "seen_at"), "2999-01-01T00:00Z"),
     )
     Authenticator.objects.create(
         user=UserFactory.create(), type="totp", data={"secret": "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"}
@@ -75,7 +76,7 @@ def test_the_search_would_find_a_session_a_seed_and_a_link(team):
 
     assert [hit.rpartition(" in ")[2] for hit in hits] == [
         "mfa_authenticator.data",
-        "django_session.session_key",
+        "orgs_session.session_key",
     ]
 
 

@@ -173,6 +173,7 @@ RULES: dict[str, Rule] = {
     ),
     "accounts/2fa/authenticate/": anyone(GET=302, POST=302),
     "accounts/reauthenticate/": person(GET=200, POST=200),
+    "accounts/sessions/": person(GET=200, POST=302),
     "accounts/email/": person(GET=200, POST=302),
     "accounts/password/change/": person(GET=200, POST=200),
     "accounts/password/set/": person(GET=302, POST=302),

@@ -28,7 +28,7 @@ OF_THE_ACCOUNT = (
     "/admin/",
 )
 # The session itself, and the staff member's last login.
-OF_THE_SESSION = {"django_session", "orgs_user"}
+OF_THE_SESSION = {"orgs_session", "orgs_user"}
 
 
 @pytest.fixture

@@ -7,8 +7,6 @@ from pathlib import Path
 import pytest
 from axes.models import AccessAttempt, AccessLog
 from django.conf import settings
-from django.contrib.sessions.backends.db import SessionStore
-from django.contrib.sessions.models import Session
 from django.core.cache import cache
 from django.db import connection
 from django.utils import timezone
@@ -17,7 +15,8 @@ from djstripe.models import Event
 from billing import tasks
 from billing.models import CheckoutIntent, InboxEvent, OutboxMessage, ReconcileRun
 from orgs import retention
-from orgs.models import Invitation, PersonalToken
+from orgs.models import Invitation, PersonalToken, Session
+from orgs.sessions import SessionStore
 from quotas.models import NoticeDelivery, NoticeType
 from quotas.notices import endpoints
 from tests.factories.orgs import InvitationFactory, UserFactory, personal_organization
