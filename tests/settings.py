@@ -10,6 +10,7 @@ import socket
 from pathlib import Path
 
 from config import embedded, messages
+from tests import children
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -42,6 +43,7 @@ def _own_redis_database() -> None:
         os.environ["REDIS_URL"] = f"{server}/{int(worker.removeprefix('gw')) + 1}"
 
 
+children.measure_none()
 _start_servers()
 _own_redis_database()
 for _leak in ("CATALOG", "CELERY_BROKER_URL", "LOG_FORMAT", "SITE_URL", "STRIPE_LIVE_SECRET_KEY"):
@@ -69,4 +71,5 @@ STORAGES = STORAGES | {  # no collectstatic before a test
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = False  # browsers drop secure cookies over plain HTTP
+SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "sessionid", "csrftoken"
 STRIPE_SIMULATOR_ALLOWED = True  # with DEBUG off, which only tests may

@@ -19,6 +19,7 @@ from config.demo import environment, summary
 from config.demo.progress import Progress
 from config.embedded import BASE_DIR, reset
 from config.embedded.processes import wait_for
+from tests import children
 
 pytestmark = pytest.mark.early
 
@@ -231,7 +232,7 @@ def demo(var, **variables):
     process = subprocess.Popen(
         [sys.executable, "manage.py", "demo"],
         cwd=BASE_DIR,
-        env=kept | places | variables,
+        env=kept | places | children.measured() | variables,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

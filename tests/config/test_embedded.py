@@ -18,6 +18,8 @@ from redis import Redis
 from config.embedded import BASE_DIR, EmbeddedError, EmbeddedServices, ensure_running, reset
 from config.embedded.places import Places
 from config.embedded.processes import command_of, wait_for
+from config.reset import main as make_reset
+from tests import children
 
 pytestmark = pytest.mark.early
 
@@ -31,6 +33,13 @@ HOLDER = """
     sys.stdin.readline()
     services.release()
 """
+
+
+@pytest.fixture(autouse=True)
+def _measured(monkeypatch):
+    """The guardians and holders of these tests."""
+    for name, value in children.measured().items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture(scope="session")
@@ -213,6 +222,26 @@ def test_reset_is_refused_while_a_process_uses_the_pair(services, var):
 
     with pytest.raises(EmbeddedError, match="in use"):
         reset(var)
+
+
+def test_make_reset_drops_what_the_demo_keeps_and_nothing_else(services, var, monkeypatch):
+    monkeypatch.setenv("LEDGERLINE_VAR", str(var))
+    (var / "log").mkdir()
+    for kept in ("log/web.log", "demo.json", "notes.txt"):
+        (var / kept).write_text("x")
+    services.acquire()
+    home = home_of(var)
+    with pytest.raises(SystemExit, match="in use"):
+        make_reset()
+    assert (var / "demo.json").exists()
+    services.release()
+
+    make_reset()
+
+    assert not home.exists()
+    assert {path.name for path in var.iterdir()} & {"log", "demo.json", "notes.txt"} == {
+        "notes.txt"
+    }
 
 
 def test_after_reset_the_database_is_empty(services, var):
