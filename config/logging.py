@@ -70,5 +70,8 @@ def configure(*, level: str, fmt: str) -> dict[str, Any]:
             "django.server": {"handlers": ["console"], "propagate": False},
             "stripe": {"level": "WARNING"},
             "axes": {"level": "WARNING"},
+            # Their lines about each task are django-structlog's, once more and without structure.
+            "celery.app.trace": {"level": "WARNING"},
+            "celery.worker.strategy": {"level": "WARNING"},
         },
     }

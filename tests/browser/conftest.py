@@ -15,12 +15,13 @@ from billing.catalog.apply import apply
 from billing.gateway import stripe_api
 from billing.models import BillingAccount, InboxEvent
 from config.embedded.processes import tail, wait_for
+from tests import children
 from tests.browser.visitor import Visitor
 
 ROOT = Path(__file__).resolve().parents[2]
 CELERY_WORKER = (
     *(sys.executable, "-m", "celery", "-A", "config.celery", "worker", "--pool", "solo"),
-    *("--loglevel", "INFO", "--without-gossip", "--without-mingle"),
+    *("--without-gossip", "--without-mingle"),
 )
 WORKER_START_SECONDS = 30
 
@@ -35,10 +36,15 @@ def celery_worker(django_db_setup, tmp_path_factory):
         redis.flushdb()  # what earlier tests queued is about rows that are gone
     server, mark, options = os.environ["DATABASE_URL"].partition("?")
     database = f"{server.rpartition('/')[0]}/{connection.settings_dict['NAME']}"
-    environment = os.environ | {
-        "DATABASE_URL": database + mark + options,
-        "DJANGO_SETTINGS_MODULE": "config.settings",
-    }
+    environment = (
+        os.environ
+        | children.measured()
+        | {
+            "DATABASE_URL": database + mark + options,
+            "DJANGO_SETTINGS_MODULE": "config.settings",
+            "LOG_LEVEL": "INFO",
+        }
+    )
     log = tmp_path_factory.mktemp("celery") / "worker.log"
     with log.open("wb") as output:
         worker = subprocess.Popen(

@@ -328,7 +328,7 @@ def _worker() -> Iterator[None]:
     """Celery's own, in a thread; no connection outlives a task, or the flush would wait for it."""
     signals.task_postrun.connect(_close_connections)
     try:
-        with start_worker(celery, pool="solo", perform_ping_check=False, loglevel="ERROR"):
+        with start_worker(celery, pool="solo", perform_ping_check=False):
             yield
     finally:
         signals.task_postrun.disconnect(_close_connections)
