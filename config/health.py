@@ -12,9 +12,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from billing.insight import pulse
+from billing.models import OutboxMessage
 from quotas.engine import counters
 
 INBOX_TOO_OLD = timedelta(minutes=5)
+OUTBOX_TOO_OLD = timedelta(minutes=5)
 BEAT_TOO_OLD = timedelta(minutes=3)
 
 
@@ -42,13 +44,19 @@ def healthz(request: HttpRequest) -> JsonResponse:
 @never_cache
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
-    """PostgreSQL (a write), the inbox's age and beat's age decide; Redis down is only degraded."""
+    """PostgreSQL (a write), the inbox's age and beat's age decide.
+
+    Redis away, or mail and notices that wait, are only degraded: pages and decisions go on.
+    """
     parts = {"postgresql": _postgresql()}
     if parts["postgresql"] == "ok":
         parts |= {"inbox": _inbox(), "beat": _beat()}
     ready = all(state in {"ok", "starting"} for state in parts.values())
+    if parts["postgresql"] == "ok":
+        parts["outbox"] = _outbox()
     parts["redis"] = "ok" if counters.is_alive() else "degraded"
-    status = "unready" if not ready else "ok" if parts["redis"] == "ok" else "degraded"
+    whole = all(state in {"ok", "starting"} for state in parts.values())
+    status = "unready" if not ready else "ok" if whole else "degraded"
     return JsonResponse({"status": status, "parts": parts}, status=200 if ready else 503)
 
 
@@ -67,6 +75,12 @@ def _inbox() -> str:
     oldest = pulse.oldest_unprocessed_event()
     late = oldest is not None and timezone.now() - oldest > INBOX_TOO_OLD
     return "stuck" if late else "ok"
+
+
+def _outbox() -> str:
+    """Overdue: what a receiver refused is due again later, and waits for nobody here."""
+    late = OutboxMessage.objects.due(timezone.now() - OUTBOX_TOO_OLD).exists()
+    return "late" if late else "ok"
 
 
 def _beat() -> str:

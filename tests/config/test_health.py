@@ -8,7 +8,7 @@ from django.test import Client
 from django.utils import timezone
 
 from billing.insight import pulse
-from billing.models import InboxEvent, Pulse
+from billing.models import InboxEvent, OutboxMessage, Pulse
 from quotas.engine import counters
 
 pytestmark = pytest.mark.django_db
@@ -40,7 +40,8 @@ def test_everything_up_is_ready():
     status, body = ready()
 
     assert status == 200
-    assert body["parts"] == {"postgresql": "ok", "inbox": "ok", "beat": "ok", "redis": "ok"}
+    parts = ("postgresql", "inbox", "outbox", "beat", "redis")
+    assert body["parts"] == dict.fromkeys(parts, "ok")
 
 
 def test_before_the_first_beat_it_is_starting_and_ready():
@@ -69,6 +70,19 @@ def test_an_event_that_waits_for_long_makes_it_unready():
     status, body = ready()
 
     assert (status, body["parts"]["inbox"]) == (503, "stuck")
+
+
+def test_mail_that_nobody_sends_makes_it_degraded_and_still_ready():
+    message = OutboxMessage.objects.create(kind="mail.receipt", once_per="1")
+    OutboxMessage.objects.update(next_attempt_at=timezone.now() - timedelta(minutes=4))
+    assert ready()[1]["status"] == "ok"
+    OutboxMessage.objects.update(next_attempt_at=timezone.now() - timedelta(minutes=6))
+
+    status, body = ready()
+
+    assert (status, body["status"], body["parts"]["outbox"]) == (200, "degraded", "late")
+    OutboxMessage.objects.filter(pk=message.pk).update(state=OutboxMessage.State.SENT)
+    assert ready()[1]["status"] == "ok"
 
 
 def test_without_redis_it_is_degraded_and_still_ready(monkeypatch):
