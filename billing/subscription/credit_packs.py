@@ -82,6 +82,7 @@ def settle(organization: Organization, session_id: str) -> PackPurchase | None:
         return _pay(purchase, session)
     if session["status"] == "expired":
         _close(purchase)
+        purchase.refresh_from_db(fields=["state"])
     return purchase
 
 

@@ -1,15 +1,17 @@
 """Packs: add-ons are items of the subscription and raise its limits; credits are paid once."""
 
 import pytest
+from django.contrib.messages import get_messages
 from django.test import Client
 
 from billing.entitlement import store
-from billing.exceptions import NotOffered
-from billing.gateway import stripe_api
+from billing.exceptions import CurrencyFixed, NotOffered
+from billing.gateway import breaker, stripe_api
 from billing.models import PackPurchase, Subscription
 from billing.subscription import changes, credit_packs, preview
 from billing.subscription.wishes import Wish
 from orgs.exceptions import Unprocessable
+from orgs.models import Organization
 from quotas.engine import enforcement
 from quotas.models import Credit, UsageLimit
 from tests.billing.overage import METER, use
@@ -226,6 +228,58 @@ def test_an_unpaid_pack_credits_nothing(stripe):
     purchase.refresh_from_db()
     assert purchase.state == "expired"
     assert credits_of(purchase.organization) == []
+
+
+def test_the_page_of_credits_says_what_became_of_the_payment(stripe):
+    organization = on_pro(stripe)
+    owner = browser(organization)
+    base = f"/o/{organization.slug}/settings/billing/credits"
+
+    def said(answer):
+        return " ".join(map(str, get_messages(answer.wsgi_request)))
+
+    def comes_back(purchase):
+        return said(owner.get(f"{base}/return/", {"session_id": purchase.session_id}))
+
+    assert "has no pack" in said(owner.post(f"{base}/", {"pack": "no-such"}))
+    leads = owner.post(f"{base}/", {"pack": CREDITS})
+    purchase = PackPurchase.objects.get()
+    assert (leads.status_code, leads["Location"]) == (303, purchase.url)
+    assert "follow when the payment arrives" in comes_back(purchase)
+    stripe.simulator.fault("GET /v1/checkout/sessions/*", "http_500", times=2)
+    assert "Stripe does not answer" in comes_back(purchase)
+    stripe.simulator.clear_faults()
+    breaker.answered()
+    paid(stripe, purchase)
+    assert "are yours" in comes_back(purchase)
+    assert credits_of(organization) == [(10_000, 10_000)]
+
+    given_up = ordered(stripe, organization)
+    stripe.simulator.expire_checkout(given_up.session_id)
+    assert "Nothing was charged" in comes_back(given_up)
+    assert owner.get(f"{base}/return/", {"session_id": "cs_of_nobody"}).status_code == 303
+
+
+def test_who_has_a_currency_buys_packs_in_it_alone(stripe):
+    organization = Organization.objects.get(pk=on_pro(stripe).pk)
+
+    with pytest.raises(CurrencyFixed):
+        credit_packs.start(organization, owner_of(organization), CREDITS, currency="vnd")
+
+
+def test_a_wish_from_which_stripe_never_heard_is_closed_by_the_sweeper(stripe):
+    """The process died between our row and Stripe's answer, and nobody came back."""
+    purchase = ordered(stripe)
+    PackPurchase.objects.update(session_id=None, created_at="2026-01-01T00:00:00Z")
+    other = ordered(stripe)
+    PackPurchase.objects.filter(pk=other.pk).update(created_at="2026-01-01T00:00:00Z")
+    stripe.simulator.fault("GET /v1/checkout/sessions/*", "http_500", times=9)
+
+    assert credit_packs.settle_waiting() == 0
+
+    purchase.refresh_from_db()
+    other.refresh_from_db()
+    assert (purchase.state, other.state) == ("expired", "open")
 
 
 def test_the_same_wish_leads_to_the_same_page_until_it_is_paid(stripe):
