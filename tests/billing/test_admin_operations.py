@@ -80,6 +80,48 @@ def test_replaying_everything_changes_nothing(staff, stripe):
     assert store.current(organization).sequence == before
 
 
+def test_what_has_no_customer_waits_again_and_what_stripe_refuses_stays_dead(staff, stripe):
+    organization = OrganizationFactory.create()
+    stripe.buy(organization)
+    dead = {"type": "invoice.paid", "livemode": False, "payload": {}, "state": "dead"}
+    nobodys = InboxEvent.objects.create(event_id="evt_1", attempts=8, **dead)
+    refused = InboxEvent.objects.create(
+        event_id="evt_2", customer_id=stripe.customer_of(organization), **dead
+    )
+    stripe.simulator.fault("GET /v1/customers/*", "http_500", times=20)
+
+    page = act(staff, "inboxevent", "replay_events", nobodys, refused).content.decode()
+
+    nobodys.refresh_from_db()
+    refused.refresh_from_db()
+    assert (nobodys.state, nobodys.attempts) == (InboxEvent.State.WAITING, 0)
+    assert refused.state == InboxEvent.State.DEAD
+    assert "messagelist" in page
+    assert AuditEntry.objects.get(action="billing.events_replayed").after["count"] == 2
+
+
+def test_staff_sync_a_customer_and_send_a_dead_letter_again(staff, stripe):
+    organization = OrganizationFactory.create()
+    stripe.buy(organization)
+    letters = {
+        state: OutboxMessage.objects.create(
+            kind="mail.receipt", once_per=state, state=state, attempts=9
+        )
+        for state in ("dead", "sent")
+    }
+
+    synced = act(staff, "billingaccount", "sync_now", organization.billing_account)
+    act(staff, "outboxmessage", "send_again", *letters.values())
+
+    assert "1 synced." in synced.content.decode()
+    assert store.current(organization).plan.key == "pro"
+    for letter in letters.values():
+        letter.refresh_from_db()
+    assert (letters["dead"].state, letters["dead"].attempts) == (OutboxMessage.State.WAITING, 0)
+    assert (letters["sent"].state, letters["sent"].attempts) == (OutboxMessage.State.SENT, 9)
+    assert AuditEntry.objects.get(action="billing.messages_revived").after["of"] == ["dead"]
+
+
 def test_looking_is_not_acting(settings, published):
     settings.ADMIN_REQUIRES_MFA = False
     onlooker = UserFactory.create(is_staff=True)

@@ -143,7 +143,7 @@ def test_a_deletion_takes_everything_that_names_anybody_and_keeps_the_numbers(
         hit for hit in canary.hits([GUEST, PLACE, BILLS, PROJECT])
         if "orgs_user." not in hit and "account_emailaddress." not in hit
     ] == []  # fmt: skip
-    her_own = {"account_emailaddress", "axes_accesslog", "django_session", "orgs_user"}
+    her_own = {"account_emailaddress", "axes_accesslog", "orgs_session", "orgs_user"}
     places = {hit.rpartition(" in ")[2].partition(".")[0] for hit in canary.hits([ANN])}
     assert places <= her_own  # her account lives on
     assert SlugHistory.objects.get(slug=slug).organization is None
@@ -202,6 +202,21 @@ def test_it_asks_for_the_name_and_for_a_proof_of_who_one_is(on_sale):
     assert back.url == f"/o/{organization.slug}/settings/data/"
     assert ask(stolen, organization).status_code == 302
     assert Deletion.objects.filter(organization=organization).exists()
+
+
+def test_an_invoice_that_comes_up_meanwhile_holds_the_deletion_up_until_it_is_gone(on_sale):
+    team = OrganizationFactory.create()
+    ask(signed_in(owner_of(team)), team)
+    open_invoice(team)
+
+    waiting = carried_out(team, rounds=2)
+    team.refresh_from_db()
+
+    assert (team.closed_at, waiting.finished_at, waiting.attempts) == (None, None, 0)
+    Invoice.objects.update(status="void", amount_remaining=0)
+    assert carried_out(team).finished_at is not None
+    team.refresh_from_db()
+    assert team.closed_at is not None
 
 
 def test_stripe_may_fail_half_way_and_nothing_is_done_twice(stripe, paying):

@@ -367,6 +367,11 @@ def test_a_dispute_that_was_won_or_that_no_webhook_told_of_ends_in_the_right_sta
     assert verdict(won) == ("pro", "stripe", "full")
     assert won.invoices.get().disputed is False
     assert verdict(unheard) == ("pro", "stripe", "read_only")
+    owner = Client()
+    owner.force_login(owner_of(unheard))
+    page = owner.get(f"/o/{unheard.slug}/settings/billing/").content.decode()
+    assert "Your bank took back $" in page
+    assert "to settle it." in page
 
 
 @pytest.mark.parametrize(("share", "plans"), [(1.0, "pro hobby hobby"), (0.5, "pro pro hobby")])

@@ -2,10 +2,13 @@
 
 import json
 import time
+from datetime import timedelta
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
 from django.urls import reverse
+from django.utils import timezone
 from djstripe.models import APIKey
 
 from billing import catalog, evidence
@@ -19,6 +22,7 @@ from billing.models import (
     InboxEvent,
     OutboxMessage,
     PlanPrice,
+    Pulse,
     Subscription,
 )
 from billing.subscription import checkout
@@ -27,7 +31,7 @@ from billing.subscription.opening import CheckoutNotOpen
 from config.preflight import doctor, smoke, support_report
 from orgs.models import AuditEntry
 from tests.billing.stripe_events import drain_all
-from tests.factories.orgs import InvitationFactory, OrganizationFactory, owner_of
+from tests.factories.orgs import InvitationFactory, OrganizationFactory, UserFactory, owner_of
 
 
 @pytest.fixture
@@ -107,6 +111,48 @@ def test_each_thing_that_is_wrong_is_found_and_named(installation, settings):
     assert found["inbox"].outcome == "warning"
     assert found["mode-of-rows"].outcome == "warning"
     assert "127.0.0.1:9" in found["webhook-endpoint"].said
+
+
+def test_settings_and_a_background_that_customers_would_suffer_from_are_named(
+    installation, settings
+):
+    settings.ALLOWED_HOSTS = ["*"]
+    settings.ADMIN_REQUIRES_MFA = False
+    settings.EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+    settings.STRIPE_WEBHOOK_SECRETS = []
+    settings.STRIPE_ACCOUNT_ID = "acct_of_somebody_else"
+    long_ago = timezone.now() - timedelta(days=8)
+    Pulse.objects.update(at=long_ago)
+    letter = OutboxMessage.objects.create(kind="mail.x", once_per="1", next_attempt_at=long_ago)
+    waiting = InboxEvent.objects.create(
+        event_id="evt_1", type="invoice.paid", livemode=False, payload={}, received_at=long_ago
+    )
+    evidence.store(Evidence.Kind.SMOKE, passed=False, summary="the webhook never came", report={})
+    with connection.cursor() as cursor:
+        cursor.execute("SET synchronous_commit = off")
+
+    found = seen()
+
+    with connection.cursor() as cursor:
+        cursor.execute("RESET synchronous_commit")
+    assert {"allowed-hosts", "admin-mfa", "mail", "webhook-secret", "stripe-key", "beat", "inbox",
+            "outbox", "smoke", "synchronous-commit"} <= bad(found)  # fmt: skip
+    assert "acct_of_somebody_else" in found["stripe-key"].said
+    assert "the webhook never came" in found["smoke"].said
+    assert found["staff"].outcome == "warning"
+
+    Pulse.objects.all().delete()
+    OutboxMessage.objects.filter(pk=letter.pk).update(state=OutboxMessage.State.DEAD)
+    waiting.delete()
+    UserFactory.create(is_superuser=True, is_staff=True)
+    settings.CATALOG, settings.DEBUG = "tokens", True
+
+    found = seen()
+
+    assert found["beat"].said == "Beat has never run."
+    assert found["catalogue"].outcome == "failed"
+    assert found["outbox"].outcome == found["settings"].outcome == "warning"
+    assert found["staff"].outcome == "ok"
 
 
 def test_without_a_key_or_with_stripe_away_the_doctor_still_answers(installation, settings):

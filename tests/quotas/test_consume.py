@@ -433,6 +433,23 @@ def test_only_declared_dimensions_enter_the_ledger():
     assert events_of(organization).get().dimensions == {"model": 'gpt "x"'}
 
 
+def test_the_last_microsecond_of_a_period_is_its_own_and_its_end_the_next_ones():
+    """C12: the instant is PostgreSQL's, read under the head's lock, whoever asks and whenever."""
+    organization = limited(ai_queries=10)
+    end = limit_of(organization, QUERIES, amount=10).period_end
+    change_head(organization, frozen_at=end - timedelta(microseconds=1))
+    full = consume(organization, QUERIES, 10, key="last")
+    beyond = consume(organization, QUERIES, 1, key="too late for it")
+
+    change_head(organization, frozen_at=end)
+    first = consume(organization, QUERIES, 1, key="first")
+
+    assert [full.allowed, beyond.allowed, first.allowed] == [True, False, True]
+    rows = {event.key: (event.period_start, event.period_end) for event in events_of(organization)}
+    assert rows["last"][1] == rows["first"][0] == end
+    assert sorted(balance.used for balance in Balance.objects.all()) == [1, 10]
+
+
 def test_a_clock_that_jumps_back_grants_nothing_twice():
     organization = limited(ai_queries=10)
     end = limit_of(organization, QUERIES, amount=10).period_end

@@ -4,15 +4,22 @@ import multiprocessing
 import os
 import random
 import signal
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import psycopg
 import pytest
 from django.db import connection, connections
 
+from billing import catalog
+from billing.catalog.apply import apply
+from billing.entitlement import store
+from billing.models import Grant
 from quotas.engine import counters, enforcement
 from quotas.models import Balance, UsageEvent
+from tests.factories.orgs import OrganizationFactory
 from tests.factories.quotas import limited
 
 pytestmark = [
@@ -22,6 +29,7 @@ pytestmark = [
 
 STORAGE, QUERIES = "storage", "ai_queries"
 PROCESSES = 16
+GB = 2**30
 FORK = multiprocessing.get_context("fork")
 
 
@@ -153,6 +161,47 @@ def under_load(disturb, seconds):
             time.sleep(0.02)
         stop.set()
     assert admitted.value == Balance.objects.get().used == ledger_sum(organization) <= 300
+
+
+def test_seats_that_change_under_load_are_the_limit_of_every_admission(settings):
+    """C20: 1 GB for each seat, in one pool; who gives seats up is refused until there is room."""
+    settings.CATALOG = "sessions"
+    apply(catalog.current(), None, {})
+    organization = OrganizationFactory.create()
+    given = Grant.objects.create(
+        organization=organization, source="manual", plan_key="team", reason="x", seats=2
+    )
+    store.rederive(organization, cause="test")
+    stop = threading.Event()
+
+    def use(number):
+        n = 0
+        while not stop.is_set():
+            consume(organization.pk, f"{number}-{n}", amount=GB // 10)
+            n += 1
+        connections.close_all()
+
+    with ThreadPoolExecutor(4) as pool:
+        users = [pool.submit(use, number) for number in range(4)]
+        for seats in (2, 5, 3, 6, 1):
+            Grant.objects.filter(pk=given.pk).update(seats=seats)
+            store.rederive(organization, cause="test")
+            asked = decisions_of(organization)
+            deadline = time.monotonic() + 60
+            while decisions_of(organization) < asked + 20 and time.monotonic() < deadline:
+                time.sleep(0.01)
+        stop.set()
+        assert [user.result() for user in users] == [None] * 4
+
+    rows = list(UsageEvent.objects.order_by("sequence").values("accepted", "used", "allowance"))
+    assert {row["allowance"] for row in rows} == {seats * GB for seats in (2, 5, 3, 6, 1)}
+    assert all(row["used"] <= row["allowance"] for row in rows if row["accepted"])
+    assert {row["accepted"] for row in rows if row["allowance"] == GB} == {False}
+    assert Balance.objects.get().used == ledger_sum(organization)
+
+
+def decisions_of(organization):
+    return UsageEvent.objects.filter(organization=organization).count()
 
 
 def test_a_flushed_or_poisoned_redis_admits_nothing():

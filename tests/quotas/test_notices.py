@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from django.core import mail
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from django.utils import timezone
 
@@ -566,8 +566,34 @@ def test_the_command_adds_an_endpoint_and_tests_it(receiver, capsys):
     (heard,) = receiver.heard
     assert client.verify(secret, heard.headers, heard.body).type == "test"
     receiver.status = 500
-    with pytest.raises(Exception, match="HTTP 500"):
+    with pytest.raises(CommandError, match="HTTP 500"):
         call_command("notices", "test", number)
+
+
+def test_the_command_lists_endpoints_rotates_secrets_and_switches_off_and_on(receiver, capsys):
+    def said(*arguments):
+        call_command("notices", *arguments)
+        return capsys.readouterr().out.strip()
+
+    number, first = said("add", "drive", receiver.url).split()
+    second = said("rotate", number)
+
+    assert second.startswith("whsec_")
+    assert second != first
+    said("test", number)
+    (heard,) = receiver.heard
+    for secret in (first, second):  # both sign for a day
+        assert client.verify(secret, heard.headers, heard.body).type == "test"
+    assert said("list").split("\t")[1] == "good"
+    said("disable", number)
+    assert said("list").split("\t")[1] == "disabled"
+    said("enable", number)
+    NoticeEndpoint.objects.update(failures=3)
+    assert said("list").split("\t")[1] == "failing"
+    with pytest.raises(CommandError, match="no such endpoint"):
+        said("rotate", "0")
+    with pytest.raises(CommandError, match="https"):
+        said("add", "drive", "ftp://drive.example.com/")
 
 
 def test_staff_add_rotate_and_test_an_endpoint_and_see_each_secret_once(

@@ -402,6 +402,41 @@ def test_the_report_takes_as_many_queries_for_many_as_for_one(django_assert_num_
         assert len(observe_report.of().lines) == 4
 
 
+def test_the_command_says_who_would_be_refused_and_what_that_pays(capsys, tmp_path):
+    put_on_sale()
+    team = OrganizationFactory.create(slug="acme")
+    pays(team)
+    limited(team, storage={"amount": 1, "enforcement": "observe"})
+    enforcement.consume(team, STORAGE, 5, idempotency_key="a")
+    file = tmp_path / "observed.csv"
+
+    call_command("enforcement", "report")
+    call_command("enforcement", "report", "--csv", str(file))
+
+    said = capsys.readouterr().out
+    assert "acme  pro  " in said
+    assert "1 calls of 1 organizations would be refused" in said
+    assert "at stake per month: US$" in said or "at stake per month: $" in said
+    assert f"1 lines in {file}" in said
+    with file.open(newline="") as written:
+        assert [row["organization"] for row in csv.DictReader(written)] == ["acme"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("switch", "observe", "--reason", "x", "--organization", "nobody"), "is called nobody"),
+        (("switch", "enforce", "--reason", "x", "--evidence", "/no/such/file"), "No such file"),
+        (("undo", "0"), "no such switch"),
+    ],
+)
+def test_the_command_refuses_what_is_not_there(on_sale, arguments, said):
+    with pytest.raises(CommandError, match=said):
+        call_command("enforcement", *arguments)
+
+    assert not EnforcementSwitch.objects.exists()
+
+
 def test_the_command_shows_switches_and_undoes(capsys, tmp_path, on_sale):
     OrganizationFactory.create(slug="acme")
     with pytest.raises(CommandError, match="evidence"):

@@ -55,6 +55,20 @@ def test_a_wrong_balance_is_shown_before_anything_is_repaired(team):
     assert Balance.objects.get(organization=team, meter="storage").used == 999
 
 
+def test_people_at_a_terminal_see_a_table_and_what_became_of_it(team, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "200")
+    Balance.objects.filter(organization=team, meter="storage").update(used=999)
+
+    said, code = reconcile("--repair")
+
+    assert code == 0
+    assert "ledger says" in said
+    assert "999" in said
+    assert "repaired 1 differences" in said
+    assert Balance.objects.get(organization=team, meter="storage").used == 300
+
+
 @pytest.mark.parametrize("meter", ["storage", "ai_queries"])
 @pytest.mark.parametrize("wrong", [0, 7, 999])
 def test_a_wrong_balance_is_repaired_towards_the_ledger_and_written_down(team, meter, wrong):
