@@ -87,12 +87,6 @@ class Session(AbstractBaseSession):
     def __str__(self) -> str:
         return f"{self.person_id} {self.browser}"
 
-    @classmethod
-    def get_session_store_class(cls) -> Any:
-        from orgs.sessions import SessionStore  # noqa: PLC0415  it needs this model
-
-        return SessionStore
-
 
 class OrganizationQuerySet(models.QuerySet["Organization"]):
     def open(self) -> Self:

@@ -74,10 +74,9 @@ def of_person(person: User) -> list[Session]:
     """Those that still open something: a new password has ended all that were before it."""
     now = timezone.now()
     rows = person.sessions.filter(expire_date__gt=now, seen_at__gt=now - settings.SESSION_IDLE)
-    proof = person.get_session_auth_hash()
-    return [
-        row for row in rows.order_by("-seen_at") if row.get_decoded().get(HASH_SESSION_KEY) == proof
-    ]
+    proof, read = person.get_session_auth_hash(), SessionStore().decode
+    newest_first = rows.order_by("-seen_at")
+    return [row for row in newest_first if read(row.session_data).get(HASH_SESSION_KEY) == proof]
 
 
 def end(person: User, *, but: str, only: str = "") -> int:
