@@ -155,6 +155,19 @@ def test_settings_and_a_background_that_customers_would_suffer_from_are_named(
     assert found["staff"].outcome == "ok"
 
 
+def test_a_redis_that_evicts_is_told_to_stop(installation, redis_server):
+    """C27: it evicts queued tasks; without a limit of memory nothing is lost meanwhile."""
+    redis_server.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        evicts = seen(named="redis-eviction")
+    finally:
+        redis_server.config_set("maxmemory-policy", "noeviction")
+
+    assert evicts.outcome == "failed"
+    assert "allkeys-lru" in evicts.said
+    assert "noeviction" in evicts.hint
+
+
 def test_without_a_key_or_with_stripe_away_the_doctor_still_answers(installation, settings):
     installation.fault("GET /v1/account", "http_500", times=2)
     assert "stripe-key" in bad(seen())

@@ -8,6 +8,7 @@ from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal import auth as totp
 from allauth.mfa.totp.internal.auth import TOTP
+from django.contrib.auth.hashers import MD5PasswordHasher
 from django.core import mail
 from django.core.cache import cache
 from django.test import Client
@@ -240,6 +241,28 @@ def test_a_wrong_password_and_an_unknown_address_look_the_same():
     unknown = log_in(Client(), "unknown@example.com", "wrong")
 
     assert without_tokens(wrong, known.email) == without_tokens(unknown, "unknown@example.com")
+
+
+class CountingHasher(MD5PasswordHasher):
+    made = 0
+
+    def encode(self, password, salt):
+        type(self).made += 1
+        return super().encode(password, salt)
+
+
+def test_a_wrong_password_and_an_unknown_address_take_the_same_time(settings):
+    """E8: the time is that of hashing a password, so both hash as often."""
+    known = UserFactory.create()
+    settings.PASSWORD_HASHERS = [f"{__name__}.CountingHasher"]
+    before = CountingHasher.made
+
+    log_in(Client(), known.email, "wrong")
+    wrong = CountingHasher.made - before
+    log_in(Client(), "unknown@example.com", "wrong")
+    unknown = CountingHasher.made - before - wrong
+
+    assert wrong == unknown > 0
 
 
 @pytest.mark.parametrize("url", [LOGIN, SIGN_UP, RESET, "/accounts/logout/"])
