@@ -30,6 +30,7 @@ def delete_account(person: User) -> None:
 def _forget(person: User) -> None:
     EmailAddress.objects.filter(user=person).delete()
     Authenticator.objects.filter(user=person).delete()
+    person.sessions.all().delete()
     Impersonation.objects.filter(person=person).delete()  # that there were some, the trail says
     person.api_tokens.filter(revoked_at=None).update(revoked_at=timezone.now())
     person.email = f"{person.pk}@deleted.invalid"

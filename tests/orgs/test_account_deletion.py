@@ -36,10 +36,13 @@ def delete(browser, person):
 def test_who_deletes_their_account_is_forgotten_and_signed_out(browser, person):
     personal, email = personal_organization(person), person.email
     token = api_token_for(person)
+    Client().force_login(person)
+    assert person.sessions.count() == 2
 
     done = delete(browser, person)
 
     person.refresh_from_db()
+    assert not person.sessions.exists()
     personal.refresh_from_db()
     assert done.status_code == 302
     assert "_auth_user_id" not in browser.session
