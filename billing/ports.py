@@ -38,8 +38,8 @@ class UsagePort(Protocol):
     def head_now(self, organization: Organization) -> datetime | None:
         """The instant under the organization's head lock, None where no head row exists."""
 
-    def credits(self, organization: Organization) -> list[CreditsLeft]:
-        """By pack, in the order in which they are used."""
+    def credits(self, organization: Organization, most: int | None = None) -> list[CreditsLeft]:
+        """By pack, in the order in which they are used; no more than `most` of them."""
 
     def extras(self, organization: Organization) -> list[ExtraCost]:
         """The very figures of the Usage page."""
@@ -66,7 +66,7 @@ class NoUsage:
     def head_now(self, organization: Organization) -> datetime | None:
         return None
 
-    def credits(self, organization: Organization) -> list[CreditsLeft]:
+    def credits(self, organization: Organization, most: int | None = None) -> list[CreditsLeft]:
         return []
 
     def extras(self, organization: Organization) -> list[ExtraCost]:

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -69,8 +69,10 @@ def revoke(token: PersonalToken, *, actor: User, organization: Organization | No
             )
 
 
-def of_person(user: User) -> list[PersonalToken]:
-    return list(user.api_tokens.filter(revoked_at=None).order_by("-created_at", "-pk"))
+def of_person(user: User) -> QuerySet[PersonalToken]:
+    """Newest first."""
+    found: QuerySet[PersonalToken] = user.api_tokens.filter(revoked_at=None)
+    return found.order_by("-created_at", "-pk")
 
 
 def find(secret: str) -> PersonalToken | None:

@@ -47,7 +47,7 @@ class Usage:
             clock: datetime = cursor.fetchone()[0]
         return head.frozen_at or clock
 
-    def credits(self, organization: Organization) -> list[CreditsLeft]:
+    def credits(self, organization: Organization, most: int | None = None) -> list[CreditsLeft]:
         now = now_for(organization)
         live = Credit.objects.filter(
             Q(expires_at=None) | Q(expires_at__gt=now),
@@ -57,7 +57,7 @@ class Usage:
         ).order_by("meter", "priority", F("expires_at").asc(nulls_last=True), "pk")
         return [
             CreditsLeft(meter=row.meter, left=row.remaining, expires_at=row.expires_at)
-            for row in live
+            for row in live[:most]
         ]
 
     def extras(self, organization: Organization) -> list[ExtraCost]:

@@ -14,6 +14,8 @@ from billing.subscription import credit_packs, holding
 from billing.subscription.holding import Holding
 from orgs.models import Organization
 
+_SHOWN = 10  # packs of credits; the API lists them all
+
 
 @dataclass(frozen=True, kw_only=True)
 class Addon:
@@ -138,7 +140,8 @@ def _validity(row: ExtraPrice) -> str:
 def _left(organization: Organization) -> list[str]:
     meters = catalog.current().meters
     found = []
-    for credit in ports.usage().credits(organization):
+    live = ports.usage().credits(organization, most=_SHOWN + 1)
+    for credit in live[:_SHOWN]:
         meter = meters.get(credit.meter)
         if meter is None:
             continue
@@ -151,6 +154,8 @@ def _left(organization: Organization) -> list[str]:
         if credit.expires_at is not None:
             sentence = _("%(meter)s: %(amount)s prepaid left, until %(day)s.") % words
         found.append(sentence)
+    if len(live) > _SHOWN:
+        found.append(_("And more, used after these."))
     return found
 
 

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from django.contrib import messages
+from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -13,6 +14,8 @@ from orgs import tokens
 from orgs.decorators import open_when_locked, requires
 from orgs.forms import TokenForm
 from orgs.requests import OrgRequest
+
+PAGE_LENGTH = 20
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -47,5 +50,6 @@ def revoke(request: OrgRequest, slug: str, token_id: int) -> HttpResponse:
 def _page(
     request: OrgRequest, form: TokenForm, *, secret: str = "", status: int = 200
 ) -> HttpResponse:
-    context = {"form": form, "tokens": tokens.of_person(request.user), "secret": secret}
+    mine = Paginator(tokens.of_person(request.user), PAGE_LENGTH)
+    context = {"form": form, "tokens": mine.get_page(request.GET.get("page")), "secret": secret}
     return render(request, "orgs/api_keys.html", context, status=status)

@@ -20,7 +20,7 @@ from orgs.role_texts import describe_role
 from orgs.views.refusals import explained
 
 PAGE_LENGTH = 20
-HEIRS_SHOWN = 200
+HEIRS_SHOWN = 50  # a longer list nobody reads: there the address is typed
 
 
 @require_safe
@@ -97,13 +97,12 @@ def remove(request: OrgRequest, slug: str, membership_id: uuid.UUID) -> HttpResp
 @requires("ownership.transfer")
 @open_when_locked
 def hand_over(request: OrgRequest, slug: str) -> HttpResponse:
-    try:
-        chosen = uuid.UUID(request.POST.get("member", ""))
-    except ValueError:
+    heir = _heir(request)
+    if heir is None:
         messages.error(request, _("Choose the member who becomes the owner."))
         return redirect("orgs:members", slug=slug)
     with explained(request):
-        receiver = members.hand_over(_member(request, chosen), owner=request.user)
+        receiver = members.hand_over(heir, owner=request.user)
         messages.success(
             request, _("%(person)s owns the organization now.") % {"person": receiver.user}
         )
@@ -129,6 +128,7 @@ def _page(
     may_manage = Capability.MEMBERS_MANAGE in request.capabilities
     roles = members.grantable_roles(request.membership.role)
     people = organization.memberships.select_related("user").order_by("joined_at", "pk")
+    heirs = _heirs(request)
     context = {
         "members": Paginator(people, PAGE_LENGTH).get_page(request.GET.get("page")),
         "seats": ports.seats(organization),
@@ -138,7 +138,8 @@ def _page(
         "may_hand_over": Capability.OWNERSHIP_TRANSFER in request.capabilities,
         "invitation_form": invitation or InvitationForm(roles=roles),
         "invitations": _open_invitations(request) if may_manage else [],
-        "heirs": _heirs(request),
+        "heirs": heirs[:HEIRS_SHOWN],
+        "has_more_heirs": len(heirs) > HEIRS_SHOWN,
         "role_descriptions": _role_descriptions(),
         "now": timezone.now(),
     }
@@ -146,9 +147,24 @@ def _page(
 
 
 def _heirs(request: OrgRequest) -> list[Membership]:
-    """Whom an owner may hand the organization to; a list that nobody scrolls is cut."""
+    """Whom an owner may hand the organization to, and one more than are shown."""
+    if Capability.OWNERSHIP_TRANSFER not in request.capabilities:
+        return []
     others = request.organization.memberships.exclude(pk=request.membership.pk)
-    return list(others.select_related("user").order_by("user__name", "user__email")[:HEIRS_SHOWN])
+    found = others.select_related("user").order_by("user__name", "user__email")
+    return list(found[: HEIRS_SHOWN + 1])
+
+
+def _heir(request: OrgRequest) -> Membership | None:
+    """By the member's id, or by the address where there are too many to list."""
+    if address := request.POST.get("email", "").replace("\x00", "").strip().lower():
+        mine = request.organization.memberships.select_related("user", "organization")
+        found: Membership | None = mine.filter(user__email=address).first()
+        return found
+    try:
+        return _member(request, uuid.UUID(request.POST.get("member", "")))
+    except ValueError:
+        return None
 
 
 def _role_descriptions() -> list[dict[str, object]]:

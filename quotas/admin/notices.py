@@ -51,6 +51,7 @@ class NoticeEndpointAdmin(admin.ModelAdmin):
     list_display = ("satellite", "url", "disabled_at", "failing_since", "failures")
     list_filter = ("satellite", ("disabled_at", admin.EmptyFieldListFilter))
     list_select_related = ("satellite",)
+    search_fields = ("satellite__key", "url")
     readonly_fields = ("created_at", "disabled_at", "disabled_reason", "failing_since")
     actions = ("send_test", "rotate", "switch_off", "switch_on")
 
@@ -121,7 +122,7 @@ class NoticeDeliveryAdmin(LookOnly, admin.ModelAdmin):
     )  # fmt: skip
     list_filter = ("state", "type", "endpoint__satellite")
     list_select_related = ("organization", "endpoint__satellite")
-    search_fields = ("organization__slug", "id")
+    search_fields = ("organization__slug", "id", "endpoint__satellite__key")
     ordering = ("-created_at",)
     actions = ("send_again",)
     show_full_result_count = False

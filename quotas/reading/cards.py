@@ -253,7 +253,7 @@ def _at_limit(reading: UsageReading) -> str:
     if not reading.hard:
         return _("It keeps working past the included amount.")
     said = str(reading.meter.at_limit)
-    if reading.kind in {Kind.CEILING, Kind.ROWS}:
+    if reading.kind == Kind.CEILING:
         return said
     return _("At %(limit)s: %(consequence)s") % {
         "limit": format_amount(reading.limit, reading.meter),

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
+from math import ceil
 
 from babel.dates import format_date, format_skeleton
 from django.utils import timezone
@@ -57,10 +58,7 @@ class Chart:
     x_labels: tuple[str, ...]
     grid: str
     rows: tuple[Row, ...]
-
-    @property
-    def is_empty(self) -> bool:
-        return not self.rows
+    is_empty: bool  # nothing was used, and of a level nothing stood there from before
 
 
 def draw(drawing: Drawing) -> Chart:
@@ -73,6 +71,7 @@ def draw(drawing: Drawing) -> Chart:
         ends = [(last_x, points[-1][1]), (WIDTH, _y(drawing.projected, top))]
         dash = _polyline(ends)
     shows_limit = drawing.limit is not None and 0 < drawing.limit <= top
+    rows = tuple(_rows(drawing))
     return Chart(
         line=_polyline(points),
         area=f"0,{HEIGHT} {_polyline(points)} {_number(last_x)},{HEIGHT}",
@@ -84,7 +83,8 @@ def draw(drawing: Drawing) -> Chart:
         ),
         x_labels=_x_labels(drawing),
         grid=" ".join(f"M0 {HEIGHT * step // STEPS}H{WIDTH}" for step in range(STEPS + 1)),
-        rows=tuple(_rows(drawing)),
+        rows=rows,
+        is_empty=not rows and not drawing.begins,
     )
 
 
@@ -134,7 +134,7 @@ def _top(drawing: Drawing, highest: int) -> int:
     while unit > 1 and power > wanted:
         power /= 10
     step = next(nice * power for nice in _NICE if nice * power >= wanted)
-    return max(round(step * unit * STEPS), STEPS)
+    return ceil(step * unit) * STEPS  # or "7" would stand at the line of 7.5
 
 
 def _x_labels(drawing: Drawing) -> tuple[str, ...]:

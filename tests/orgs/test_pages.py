@@ -8,7 +8,8 @@ from django.test import Client
 from django.urls import reverse
 
 from orgs import tokens
-from orgs.models import Role
+from orgs.models import Membership, Role, User
+from orgs.views.members import HEIRS_SHOWN
 from tests.factories.orgs import (
     InvitationFactory,
     MembershipFactory,
@@ -170,6 +171,26 @@ def test_ownership_is_handed_over(browser, organization):
 
     assert f"{membership.user} owns the organization now." in page
     assert membership.role == Role.OWNER
+
+
+def test_among_very_many_members_the_new_owner_is_named_by_address(browser, organization):
+    heir = MembershipFactory.create(organization=organization)
+    crowd = [UserFactory.build(email=f"crowd-{n}@example.com") for n in range(HEIRS_SHOWN)]
+    Membership.objects.bulk_create(
+        Membership(organization=organization, user=person, role=Role.MEMBER)
+        for person in User.objects.bulk_create(crowd)
+    )
+    address = reverse("orgs:members", kwargs={"slug": organization.slug})
+
+    shown = browser.client.get(address).content.decode()
+    nobody = browser.post("hand-over", {"email": "nobody@example.com"})
+    page = browser.post("hand-over", {"email": heir.user.email.upper()})
+    heir.refresh_from_db()
+
+    assert "E-mail address of a member" in shown
+    assert "Choose the member who becomes the owner." in nobody
+    assert "owns the organization now." in page
+    assert heir.role == Role.OWNER
 
 
 @pytest.mark.parametrize("chosen", ["", "nobody", "1"])

@@ -150,3 +150,14 @@ def test_a_day_that_gave_back_more_than_it_took_is_negative():
     drawn = chart.draw(drawing(begins=500, changes=[(after(1), -200)], used=300))
 
     assert (drawn.rows[0].amount, drawn.rows[0].total) == ("\N{MINUS SIGN}200", "300")
+
+
+def test_lines_of_things_that_are_counted_stand_at_whole_numbers():
+    drawn = chart.draw(drawing(limit=10, projected=8, changes=[(after(1), 3)], used=3))
+
+    assert drawn.y_labels == ("12", "9", "6", "3", "0")
+
+
+def test_what_stands_since_before_the_period_is_drawn_though_nothing_moved():
+    assert not chart.draw(drawing(begins=500, changes=[], used=500)).is_empty
+    assert chart.draw(drawing(begins=0, changes=[], used=0)).is_empty
