@@ -33,6 +33,13 @@ STALE_SECONDS = 15
 
 
 @pytest.fixture
+def patient(monkeypatch):
+    """A busy machine is no outage: what a node could not be told in time would be forgotten, which
+    is a miss, and here a miss must mean something else."""
+    monkeypatch.setattr(counters, "TIMEOUT_SECONDS", 20.0)
+
+
+@pytest.fixture
 def nodes(tmp_path, settings):
     with redis_cluster.running(tmp_path) as nodes:
         settings.REDIS_URL = nodes.url
@@ -58,7 +65,7 @@ def used(organization):
 
 
 @pytest.mark.verify
-def test_readings_are_spread_follow_their_slots_and_are_missed_where_a_node_died(nodes):
+def test_readings_are_spread_follow_their_slots_and_are_missed_where_a_node_died(patient, nodes):
     organizations = [limited(storage=10) for _ in range(24)]
     for organization in organizations:
         consume(organization, "first", 4)
