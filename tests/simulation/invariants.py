@@ -1,5 +1,6 @@
 """What must hold in every world (DESIGN 4), after any step and at the end."""
 
+import itertools
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -11,12 +12,14 @@ from billing.entitlement import facts as known_facts
 from billing.entitlement import store
 from billing.models import EffectivePlan, InboxEvent, Invoice, OutboxMessage, Subscription
 from orgs.models import Organization
-from quotas.models import Balance, OverageReport, UsageEvent
+from quotas.engine import enforcement
+from quotas.engine.decisions import Line
+from quotas.models import Balance, Kind, OverageReport, UsageEvent
 from quotas.reading import reconciliation, rollups, usage
 from tests.properties import verdict_reference
-from tests.simulation.books import must
+from tests.simulation.books import must, numbers
 from tests.simulation.surroundings import settle
-from tests.simulation.world import START, Player, World
+from tests.simulation.world import BUSY, START, Player, World
 from tests.stripe_simulator.client import SimulatorClient
 
 Json = dict[str, Any]
@@ -46,6 +49,7 @@ def at_the_end(world: World) -> None:
     )
     verdicts_hold(START)
     _overage(world)
+    _checks(world)
     _nobody_sees_others(world)
     must(world.stage.simulator.violations() == [], "the simulator was misused",
          world.stage.simulator.violations())  # fmt: skip
@@ -219,6 +223,17 @@ def _overage(world: World) -> None:
         if one.kind == reconciliation.Kind.OVERAGE
     ]
     must(not found, "reports and balances differ", found)
+
+
+def _checks(world: World) -> None:
+    """What Redis answers is of the plan of now, and of all that was used."""
+    meters = world.meters(Kind.LEVEL, Kind.FLOW)
+    busy = [player for player in world.players[:BUSY] if not player.lied_to]
+    for player, meter in itertools.product(busy, meters):
+        line = Line(meter, 1)
+        answers = enforcement.checked, enforcement.authorized
+        said, real = (numbers([ask(player.organization.pk, line)]) for ask in answers)
+        must(said == real, "a check and PostgreSQL differ", player.index, said, real)
 
 
 def _nobody_sees_others(world: World) -> None:
