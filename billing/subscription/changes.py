@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 
 from billing import ports
 from billing.entitlement import access
-from billing.exceptions import NothingToChange
+from billing.exceptions import NothingToChange, StripeRefused
 from billing.gateway import stripe_api
 from billing.gateway.stripe_api import CardDeclined, Missing
 from billing.models import PlanPrice, SubscriptionPlan
@@ -111,10 +111,11 @@ def without_end(held: Holding) -> dict[str, Any]:
 def _carry_out(
     organization: Organization, person: User, quote: Quote, basis: list[Any] | None
 ) -> Changed:
+    """What Stripe refuses may be due to something that we did not know yet: then we know it."""
     try:
         return _carry_out_locked(organization, person, quote, basis)
-    except CardDeclined:
-        holding.bring_up_to_date(organization, cause="change declined")
+    except StripeRefused:
+        holding.bring_up_to_date(organization, cause="change refused")
         raise
 
 

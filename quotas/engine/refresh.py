@@ -77,6 +77,7 @@ class _Refresher:
         self._something = threading.Event()
         self._thread: threading.Thread | None = None
         self._stopping = False
+        self._rounds = 0
 
     def want(self, place: Place, reading: Reading | None) -> None:
         with self._lock:
@@ -90,10 +91,12 @@ class _Refresher:
             self._something.set()
 
     def flush(self) -> None:
-        """Returns when everything wanted so far is stored (tests, and the end of a process)."""
+        """Returns when everything wanted so far is stored, or was tried where Redis is away."""
+        last = self._rounds + 2  # the one that is under way may have begun too early
         while True:
             with self._lock:
-                if not self._wanted and not self._something.is_set():
+                is_idle = not self._something.is_set() or self._rounds >= last
+                if not self._wanted and is_idle:
                     return
             time.sleep(PAUSE_SECONDS / 3)
 
@@ -123,6 +126,7 @@ class _Refresher:
             except Exception:  # readings are a convenience and expire
                 logger.warning("quotas.refresh_failed", exc_info=True)
             with self._lock:
+                self._rounds += 1
                 self._something.clear()
                 if self._wanted or counters.is_ageing():
                     self._something.set()

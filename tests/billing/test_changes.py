@@ -4,7 +4,7 @@ import pytest
 
 from billing.catalog import loading
 from billing.entitlement import store
-from billing.exceptions import NothingToChange, QuoteExpired, SeatsInUse
+from billing.exceptions import NothingToChange, QuoteExpired, SeatsInUse, StripeRefused
 from billing.gateway import stripe_api
 from billing.gateway.stripe_api import CardDeclined
 from billing.subscription import changes, preview
@@ -37,6 +37,18 @@ def lines_of(shown):
 
 def newest_invoice(organization):
     return organization.invoices.newest_first().first()
+
+
+def test_a_change_that_was_cut_in_two_hinders_the_next_one_once(organization):
+    """A kill between Stripe's answer and our commit leaves a schedule that we do not know yet."""
+    subscription = organization.subscriptions.get()
+    stripe_api.create_schedule(subscription.stripe_id, key="cut in two")
+
+    with pytest.raises(StripeRefused):
+        changes.change(organization, owner_of(organization), Wish(seats=2))
+    done = changes.change(organization, owner_of(organization), Wish(seats=2))
+
+    assert (done.seats, done.at_once) == (2, False)
 
 
 def test_more_seats_cost_what_the_preview_showed_and_are_there_at_once(organization):

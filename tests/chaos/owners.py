@@ -107,8 +107,11 @@ class _Person:
     def _heard(
         self, what: str, status: int, said: Any, well: Sequence[int] = tuple(range(200, 500))
     ) -> None:
+        """A change may meet a former one that a kill has cut in two: Stripe refuses it, honestly,
+        and we know then what Stripe knows."""
+        refused = isinstance(said, dict) and said.get("code") == "stripe_refused"
         self.all.said[f"{what} {status}"] += 1
-        if status not in well:
+        if status not in well and not refused:
             self.all.differences.append(f"{what} answered {status}: {str(said)[:300]}")
 
 
