@@ -231,7 +231,15 @@ def _levels(state: State) -> bool:
     return any(one.kind == "level" and not one.per_member for one in readings)
 
 
-_may_buy: Holds = lambda state: not state.standing and state.effective.access == Access.FULL  # noqa: E731
+def _may_buy(state: State) -> bool:
+    effective = state.effective
+    return (
+        not state.standing
+        and effective.access == Access.FULL
+        and not effective.owed_invoice
+        and not effective.barred_by_dispute
+    )
+
 
 # Step → how often, when it is possible, and with which value.
 _STEPS: Final[dict[str, tuple[float, Holds, Value]]] = {

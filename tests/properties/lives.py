@@ -4,34 +4,24 @@ A life is lived once over the simulator, and every event is told as soon as it h
 looked like after each step is kept, so that the same life can be told again in any other way.
 """
 
-import random
-import re
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
 from typing import Any, Final
 from uuid import uuid4
 
 import stripe as sdk
 from django.core import mail
 from django.db import connection
-from django.test import Client
-from django.utils import timezone
 
 from billing import tasks
-from billing.entitlement import clock, store
-from billing.gateway import reconcile, stripe_api
-from billing.gateway.webhooks import processing
+from billing.entitlement import clock
+from billing.gateway import stripe_api
 from billing.messages import outbox, transitions
 from billing.models import (
     Access,
-    BillingAccount,
-    CheckoutIntent,
     EffectivePlan,
-    InboxEvent,
     Invoice,
     OutboxMessage,
     Source,
@@ -41,11 +31,9 @@ from billing.subscription.wishes import Wish
 from orgs.exceptions import DomainError
 from orgs.models import Organization
 from quotas.engine import enforcement
-from quotas.models import QuotaHead
 from quotas.reading import usage
 from tests.billing.outcomes import outcome
-from tests.billing.racing import in_parallel
-from tests.billing.stripe_events import Stripe, drain_all, post
+from tests.billing.stripe_events import Stripe
 from tests.factories.orgs import OrganizationFactory, owner_of
 from tests.stripe_simulator.client import Refused
 
@@ -53,7 +41,6 @@ Json = dict[str, Any]
 Step = tuple[str, Any]
 
 HOUR, DAY = 3600, 86_400
-PATIENCE_SECONDS = 60
 CODE: Final = "LIFE20"
 # Whoever is refused goes on living.
 _REFUSALS: Final = (DomainError, sdk.StripeError, Refused)
@@ -409,169 +396,3 @@ STEPS: Final[dict[str, Callable[[Life, Any], None]]] = {
     "another card": _another_card,
     "store": _store,
 }
-
-
-# --- Telling it again -------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Telling:
-    """Late, twice, under second ids, or never: what becomes of events, by shares of all.
-
-    Where none is lost, events alone must do; else a reconcile follows in the end. A share of
-    Stripe's answers is old when it arrives.
-    """
-
-    seed: int
-    workers: int = 4
-    late: float = 0.5
-    twice: float = 0.2
-    cloned: float = 0.15
-    lost: float = 0.0
-    late_answers: float = 0.1
-    late_seconds: float = 0.05
-    retried: Counter[tuple[str, str]] = field(default_factory=Counter)
-
-    def schedule(self, stages: list[Stage]) -> list[list[Json]]:
-        """For each stage the events that reach us while Stripe goes on to the next."""
-        chance = random.Random(self.seed)  # noqa: S311 (a repeatable order is wanted)
-        arriving: list[list[Json]] = [[] for _ in stages]
-        for number, stage in enumerate(stages):
-            for event in stage.events:
-                for copy in self._copies(event, chance):
-                    late = chance.random() < self.late
-                    when = chance.randrange(number, len(stages)) if late else number
-                    arriving[when].append(copy)
-        for events in arriving:
-            chance.shuffle(events)
-        return arriving
-
-    def grouped(self, stages: int) -> list[range]:
-        """Up to three stages at once, so that workers of different stages meet."""
-        chance = random.Random(self.seed)  # noqa: S311 (a repeatable choice is wanted)
-        found, start = [], 0
-        while start < stages:
-            stop = min(start + chance.randint(1, 3), stages)
-            found.append(range(start, stop))
-            start = stop
-        return found
-
-    def _copies(self, event: Json, chance: random.Random) -> list[Json]:
-        if chance.random() < self.lost:
-            return []
-        copies = [event]
-        if chance.random() < self.twice:
-            copies.append(event)
-        if chance.random() < self.cloned:
-            copies.append({**event, "id": f"evt_{uuid4().hex}"})
-        return copies
-
-
-def tell(life: Life, how: Telling) -> Ending:
-    """The same life for an installation that has forgotten it; Stripe goes through it once more."""
-    simulator = life.stripe.simulator
-    _begin_again(life)
-    witness = Witness(life.organization)
-    simulator.fault(
-        *("GET /v1/*", "late_answer", 10**6), seconds=how.late_seconds, share=how.late_answers
-    )
-    arriving = how.schedule(life.stages)
-    for together in how.grouped(len(life.stages)):
-        in_parallel(how.workers, _acts(life, arriving, together, how))
-        drain_all()
-        how.retried.update(InboxEvent.objects.waiting().values_list("type", "note"))
-        witness.let_time_pass()
-    simulator.clear_faults()
-    if how.lost:
-        reconcile.run()
-    _try_again()
-    assert _unsettled() == []
-    return witness.ending()
-
-
-def _try_again() -> None:
-    """What failed for a moment comes again after its delay: two workers at one new row, say."""
-    for _ in range(3):
-        InboxEvent.objects.waiting().update(next_attempt_at=timezone.now())
-        drain_all()
-
-
-def _unsettled() -> list[tuple[str, str, str]]:
-    rows = InboxEvent.objects.waiting() | InboxEvent.objects.dead()
-    return list(rows.values_list("type", "customer_id", "note"))
-
-
-def _acts(
-    life: Life, arriving: list[list[Json]], together: range, how: Telling
-) -> list[Callable[[], object]]:
-    """What the workers do in turn: events of a stage, and somewhere among them Stripe goes on.
-
-    Nobody hears of a stage before Stripe has reached it; who still works on the one before it
-    may find that Stripe has gone on.
-    """
-    chance = random.Random(how.seed + together.start)  # noqa: S311 (a repeatable order is wanted)
-    reached = {number: threading.Event() for number in (*together, together.stop)}
-    reached[together.start].set()
-    acts: list[Callable[[], object]] = []
-    for number in together:
-        events = [partial(_receive, event, reached[number]) for event in arriving[number]]
-        follows = life.stages[min(number + 1, len(life.stages) - 1)].photograph
-        goes_on = partial(_go_on, life, follows, reached[number + 1])
-        events.insert(chance.randrange(len(events) + 1), goes_on)
-        acts += events
-    return acts
-
-
-def _receive(event: Json, reached: threading.Event) -> None:
-    """A sender and, at once, a worker."""
-    assert reached.wait(PATIENCE_SECONDS)
-    assert post(Client(), event).status_code == 200
-    subject = event["data"]["object"]
-    customer = subject["id"] if subject["object"] == "customer" else subject.get("customer")
-    processing.drain(customer or "")
-
-
-def _go_on(life: Life, photograph: int, reached: threading.Event) -> None:
-    life.stripe.simulator.restore(photograph)
-    reached.set()
-
-
-def _begin_again(life: Life) -> None:
-    life.stripe.simulator.restore(life.stages[0].photograph)
-    forget()
-    began = {"frozen_at": life.began}
-    BillingAccount.objects.filter(organization=life.organization).update(**began)
-    QuotaHead.objects.filter(organization=life.organization).update(**began)
-    newest = life.organization.checkout_intents.order_by("pk").last()
-    if newest is not None:  # whoever began it ended the earlier ones
-        newest.state, newest.completed_at = CheckoutIntent.State.OPEN, None
-        newest.save()
-    store.current(life.organization)
-
-
-_PERIOD: Final = re.compile(r"(?<=:)\d{4}-\d\d-\d\dT.*$")
-
-
-def divergences(expected: Ending, found: Ending) -> list[str]:
-    """Sentences; none when both tellings ended alike."""
-    said = [
-        f"{name}: {found.rows[name]!r} instead of {value!r}"
-        for name, value in expected.rows.items()
-        if found.rows[name] != value
-    ]
-    for name in ("readings", "receipts", "failed_and_open"):
-        ours, theirs = getattr(found, name), getattr(expected, name)
-        if ours != theirs:
-            said.append(f"{name}: {ours!r} instead of {theirs!r}")
-    said += [f"{key} was mailed {n} times" for key, n in found.mailed.items() if n > 1]
-    ours, theirs = _transitions(found.mailed), _transitions(expected.mailed)
-    return said + [
-        f"{key} was mailed {n} times instead of {theirs[key]}"
-        for key, n in ours.items()
-        if n > theirs[key]
-    ]
-
-
-def _transitions(mailed: Counter[str]) -> Counter[str]:
-    """A step down to another plan is named by the period in which we heard of it."""
-    return Counter(_PERIOD.sub("", key) for key in mailed.elements())

@@ -4,6 +4,7 @@ import logging
 import os
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import pytest
 from djstripe import models as mirrored
@@ -20,7 +21,8 @@ from tests.billing.stripe_events import Stripe
 from tests.billing.test_promo import offer
 from tests.factories.orgs import OrganizationFactory, UserFactory, personal_organization
 from tests.properties.drawing import drawn, kind_drawn
-from tests.properties.lives import CODE, Life, Telling, divergences, forget, tell
+from tests.properties.lives import CODE, Life, forget
+from tests.properties.tellings import Telling, divergences, tell
 
 pytestmark = pytest.mark.django_db(transaction=True)
 logger = logging.getLogger(__name__)
@@ -35,6 +37,7 @@ class Shop:
     photograph: int
     done: Counter[str] = field(default_factory=Counter)
     retried: Counter[tuple[str, str]] = field(default_factory=Counter)
+    overtaken: Counter[str] = field(default_factory=Counter)
     lived: int = 0
     events: int = 0
     diverged: list[str] = field(default_factory=list)
@@ -52,6 +55,7 @@ class Shop:
         self.lived += 1
         self.done += life.done
         self.retried |= how.retried
+        self.overtaken += how.overtaken
         self.events += sum(len(stage.events) for stage in life.stages)
         logger.info("%s, life %s: %s", self.name, seed, said or "no divergence")
         if said:
@@ -73,7 +77,8 @@ class Shop:
         return (
             f"{self.name}: {self.lived} lives of {self.done.total():,} steps"
             f" ({self.refused:,} refused) and {self.events:,} events, told once more in any way:"
-            f" {len(self.diverged)} divergences; put off for a while: {dict(self.retried)}"
+            f" {len(self.diverged)} divergences; answers overtaken: {dict(self.overtaken)};"
+            f" put off for a while: {dict(self.retried)}"
         )
 
 
@@ -157,8 +162,11 @@ CHANGEFUL = [
     ("seats", 4),
     ("seats", 7),
 ]
-# Each event once and soon, so that no later one repairs what went wrong; old answers come late.
-HARD = Telling(seed=0, late=0.3, twice=0.0, cloned=0.0, late_answers=0.4, late_seconds=0.3)
+# Each event once and at once, so that no later one repairs what went wrong; and wherever a step
+# changed what the one before it had changed, the older answer is written last.
+OVERTAKEN = Telling(seed=0, workers=2, late=0.0, twice=0.0, cloned=0.0, late_answers=0.0, held=1.0)
+# An old event comes after a new one.
+LATE = replace(OVERTAKEN, late=0.5, held=0.0)
 MIRRORED = {
     "customer": mirrored.Customer,
     "invoice": mirrored.Invoice,
@@ -184,30 +192,41 @@ def with_trusted_payloads(monkeypatch):
     monkeypatch.setattr(processing, "_mirror_event", believe)
 
 
-def tellings_until_a_divergence(shop, *, at_most):
-    """How many it takes; an error that only a bug can cause counts as one."""
+def told(shop, steps, how):
+    """What diverged; an error that only a bug can cause counts too."""
     life = shop.begin()
-    expected = life.live(CHANGEFUL)
-    for number in range(at_most):
-        how = replace(HARD, seed=number)
-        try:
-            if divergences(expected, tell(life, how)):
-                return number + 1
-        except AssertionError:
-            return number + 1
-    return None
+    try:
+        return divergences(life.live(steps(life)), tell(life, how))
+    except AssertionError as failed:
+        return [str(failed)]
+
+
+def changeful(life):
+    return CHANGEFUL
 
 
 @pytest.mark.verify
-@pytest.mark.parametrize("bug", [without_the_lock, with_trusted_payloads])
-def test_a_seeded_bug_makes_lives_diverge(open_shop, monkeypatch, report, bug):
+@pytest.mark.parametrize(
+    ("bug", "how"), [(without_the_lock, OVERTAKEN), (with_trusted_payloads, LATE)]
+)
+def test_a_seeded_bug_makes_lives_diverge(open_shop, monkeypatch, report, bug, how):
+    """The life above at once, and soon one of those that are drawn at random."""
     shop = open_shop("suite")
-    life = shop.begin()
-    honest = life.live(CHANGEFUL)
-    assert divergences(honest, tell(life, HARD)) == []
+    assert told(shop, changeful, how) == []
     bug(monkeypatch)
 
-    noticed = tellings_until_a_divergence(shop, at_most=60)
+    telling = first_that_diverges(shop, how, lambda seed: changeful)
+    life = first_that_diverges(
+        shop, how, lambda seed: partial(drawn, seed=seed, at_least=4, at_most=12)
+    )
 
-    report(f"{bug.__name__}: noticed by telling number {noticed}")
-    assert noticed is not None
+    report(f"{bug.__name__}: noticed by telling number {telling} and by life number {life}")
+    assert telling is not None
+    assert life is not None
+
+
+def first_that_diverges(shop, how, steps_of):
+    for seed in range(20):
+        if told(shop, steps_of(seed), replace(how, seed=seed)):
+            return seed + 1
+    return None
