@@ -72,6 +72,23 @@ class Verdict(models.Model):
         """Stripe's id of the invoice whose payment a bank took back for good; empty without one."""
         return self._invoice_of("dispute")
 
+    @property
+    def barred_by_dispute(self) -> bool:
+        """A payment was taken back for good, and with it any plan that is bought."""
+        return any(
+            (step["subject"], step["outcome"]) == ("dispute", "downgrade") for step in self.trace
+        )
+
+    @property
+    def unpaid_subscriptions(self) -> list[str]:
+        """Stripe's ids; whose first payment failed they gave no plan, and stand all the same."""
+        return [
+            step["subject"].removeprefix("stripe:")
+            for step in self.trace
+            if step["subject"].startswith("stripe:")
+            and step["detail"].get("status") in {"past_due", "unpaid"}
+        ]
+
     def _invoice_of(self, subject: str) -> str:
         steps = (step for step in self.trace if step["subject"] == subject)
         return next((str(step["detail"].get("invoice") or "") for step in steps), "")

@@ -9,7 +9,7 @@ from django.utils.translation import ngettext
 
 from billing import catalog, ports
 from billing.catalog.money import format_money
-from billing.entitlement import beta, clock
+from billing.entitlement import beta, clock, debts, store
 from billing.models import Access, EffectivePlan, Invoice, PaymentMethod, Source
 from billing.presentation import payment_troubles, standing_notes
 from billing.presentation.formats import day, moment, time_left
@@ -44,7 +44,7 @@ class Reader:
 
 def for_reader(effective: EffectivePlan, reader: Reader) -> Banner | None:
     for state in (
-        _locked, _in_grace, _unconfirmed, _lost_beta, _without_seat,
+        _locked, _in_grace, _owing, _unconfirmed, _lost_beta, _without_seat,
         _paused, _usage, _beta, _ending, _scheduled,
     ):  # fmt: skip
         found = state(effective, reader)
@@ -58,7 +58,7 @@ def _locked(effective: EffectivePlan, reader: Reader) -> Banner | None:
         return None
     if effective.reason == payment_troubles.DISPUTE_LOST:
         return Banner(**payment_troubles.of_lost_dispute(effective))
-    invoice = _oldest_failed(effective.organization)
+    invoice = _owed(effective)
     return Banner(
         title=_("This workspace is read-only"),
         text=" ".join(_sentences_of_lock(effective.organization, invoice, reader)),
@@ -74,13 +74,16 @@ def _sentences_of_lock(
     keeps = _("You can read, download and export everything.")
     if invoice is None:
         return [keeps]
-    unpaid = _("The %(amount)s invoice from %(day)s is still unpaid.") % {
+    if reader.can_pay:
+        return [_unpaid(invoice), keeps, _("Paying unlocks the workspace within a minute.")]
+    return [_unpaid(invoice), keeps, _ask_the_owner(organization)]
+
+
+def _unpaid(invoice: Invoice) -> str:
+    return _("The %(amount)s invoice from %(day)s is still unpaid.") % {
         "amount": _amount(invoice),
         "day": day(invoice.created_at),
     }
-    if reader.can_pay:
-        return [unpaid, keeps, _("Paying unlocks the workspace within a minute.")]
-    return [unpaid, keeps, _ask_the_owner(organization)]
 
 
 def _in_grace(effective: EffectivePlan, reader: Reader) -> Banner | None:
@@ -99,7 +102,7 @@ def _in_grace(effective: EffectivePlan, reader: Reader) -> Banner | None:
             icon="bad",
             actions=_ways_to_pay(organization, None, reader),
         )
-    invoice = _oldest_failed(organization)
+    invoice = _owed(effective)
     sentences = [
         _declined(organization, invoice),
         _pay_or(ends_at),
@@ -111,6 +114,22 @@ def _in_grace(effective: EffectivePlan, reader: Reader) -> Banner | None:
         level="bad",
         icon="bad",
         actions=_ways_to_pay(organization, invoice, reader),
+    )
+
+
+def _owing(effective: EffectivePlan, reader: Reader) -> Banner | None:
+    """The plan went with it, or never began; nothing is locked, and nothing can be bought."""
+    if effective.source != Source.DEFAULT or not reader.can_pay:
+        return None
+    invoice = debts.of(effective)
+    if invoice is None:
+        return None
+    return Banner(
+        title=_("An invoice is unpaid"),
+        text=" ".join([_unpaid(invoice), _("You can choose a plan again when it is paid.")]),
+        level="warn",
+        icon="warn",
+        actions=_ways_to_pay(effective.organization, invoice, reader),
     )
 
 
@@ -282,19 +301,17 @@ def _scheduled(effective: EffectivePlan, reader: Reader) -> Banner | None:
     )
 
 
-def _oldest_failed(organization: Organization) -> Invoice | None:
-    return (
-        Invoice.objects.filter(
-            organization=organization, status=Invoice.Status.OPEN, attempt_count__gt=0
-        )
-        .order_by("created_at")
-        .first()
+def _owed(effective: EffectivePlan) -> Invoice | None:
+    """The one that the verdict rests on: written off or due by transfer, too."""
+    failed = Invoice.objects.filter(
+        organization=effective.organization, status=Invoice.Status.OPEN, attempt_count__gt=0
     )
+    return debts.of(effective) or failed.order_by("created_at").first()
 
 
 def ways_out(organization: Organization, reader: Reader) -> tuple[Action, ...]:
     """What somebody can do about an unpaid invoice: pay it, or ask who can."""
-    return _ways_to_pay(organization, _oldest_failed(organization), reader)
+    return _ways_to_pay(organization, _owed(store.current(organization)), reader)
 
 
 def _ways_to_pay(

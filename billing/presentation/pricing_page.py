@@ -24,6 +24,7 @@ _NEXT: dict[str, str | Promise] = {
     "pay_invoice": gettext_lazy("Pay the open invoice"),
     "resume": gettext_lazy("Keep the subscription, or let it end"),
     "upgrade": gettext_lazy("Choose a plan"),
+    "contact_support": gettext_lazy("Write to support"),
 }
 
 

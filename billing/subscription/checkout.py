@@ -18,7 +18,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from billing import catalog
-from billing.entitlement import store
+from billing.entitlement import access, store
 from billing.exceptions import (
     AlreadySubscribed,
     BillingError,
@@ -73,9 +73,9 @@ class Settled:
 def start(organization: Organization, person: User, order: Order) -> CheckoutIntent:
     """An open Checkout session for this order: the same one for the same wish (B1, B2).
 
-    Raises UnknownPlan, ContractOnly, Unprocessable (seats), PlanNotForYou, AlreadySubscribed,
-    CurrencyFixed, OrderReplaced, NotConfigured, StripeUnavailable; after the last a retry finds
-    the same session.
+    Raises UnknownPlan, ContractOnly, Unprocessable (seats), PlanNotForYou, AccountLocked,
+    PaymentRequired, AlreadySubscribed, CurrencyFixed, OrderReplaced, NotConfigured,
+    StripeUnavailable; after the last a retry finds the same session.
     """
     opening.check()
     price, seats = quote(order)
@@ -163,6 +163,7 @@ def _intend(
 ) -> tuple[CheckoutIntent, CheckoutIntent | None]:
     """The intent is committed before Stripe is asked, so that a crash can be resumed (B17)."""
     account = store.lock_account(organization)
+    access.check_owes_nothing(organization)
     _refuse_second_subscription(organization)
     if account.currency and account.currency != price.currency:
         raise CurrencyFixed(
@@ -361,7 +362,8 @@ def _sync(organization: Organization, *, cause: str) -> bool:
 def _bank_state(organization: Organization, session: dict[str, Any]) -> State:
     """A debit that failed leaves its subscription ended, or its first invoice unpaid (B7)."""
     subscription = organization.subscriptions.filter(stripe_id=session["subscription"])
-    return "awaiting_bank" if subscription.live().exists() else "expired"
+    waits = subscription.live().exclude(status__in=["past_due", "unpaid"])
+    return "awaiting_bank" if waits.exists() else "expired"
 
 
 def _is_on(organization: Organization, intent: CheckoutIntent) -> bool:

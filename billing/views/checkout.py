@@ -10,9 +10,11 @@ from django.views.decorators.http import require_POST, require_safe
 
 from billing import catalog
 from billing.exceptions import (
+    AccountLocked,
     AlreadySubscribed,
     CurrencyFixed,
     OrderReplaced,
+    PaymentRequired,
     PlanNotForYou,
     StripeUnavailable,
 )
@@ -26,6 +28,17 @@ from orgs.capabilities import Capability
 from orgs.decorators import open_when_locked, part_of, requires, settles_when_read
 from orgs.exceptions import Unprocessable
 from orgs.requests import OrgRequest
+
+# The page that they lead back to has what to do about it: a bill to pay, a plan to change.
+_EXPLAINED = (
+    AccountLocked,
+    AlreadySubscribed,
+    CheckoutNotOpen,
+    CurrencyFixed,
+    OrderReplaced,
+    PaymentRequired,
+    PlanNotForYou,
+)
 
 
 class OrderForm(forms.Form):
@@ -61,10 +74,7 @@ def start(request: OrgRequest, slug: str) -> HttpResponse:
         intent = checkout.start(request.organization, request.user, order)
     except StripeUnavailable as error:
         return stripe_is_away(request, error)
-    except CheckoutNotOpen as refusal:
-        messages.error(request, str(refusal))
-        return back_to_billing(slug)
-    except (AlreadySubscribed, CurrencyFixed, OrderReplaced, PlanNotForYou) as refusal:
+    except _EXPLAINED as refusal:
         messages.error(request, str(refusal))
         return back_to_billing(slug)
     return see_other(intent.url)

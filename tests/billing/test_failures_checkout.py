@@ -13,7 +13,12 @@ from django.utils import timezone
 
 from billing import catalog
 from billing.entitlement import store
-from billing.exceptions import AlreadySubscribed, CurrencyFixed, StripeUnavailable
+from billing.exceptions import (
+    AlreadySubscribed,
+    CurrencyFixed,
+    PaymentRequired,
+    StripeUnavailable,
+)
 from billing.gateway import locks, stripe_api
 from billing.models import BillingAccount, CheckoutIntent, InboxEvent, OutboxMessage, Source
 from billing.subscription import checkout
@@ -221,10 +226,13 @@ def test_ending_a_duplicate_is_tried_again_while_stripe_fails(stripe, worker):
 
 
 def _return_page(organization, person, session_id):
+    return _page_of(person, "billing:return", organization, session_id=session_id)
+
+
+def _page_of(person, name, organization, **query):
     client = Client()
     client.force_login(person)
-    url = reverse("billing:return", args=[organization.slug])
-    return client.get(url, {"session_id": session_id})
+    return client.get(reverse(name, args=[organization.slug]), query)
 
 
 def test_who_returns_before_the_webhook_is_on_the_plan_already(stripe):
@@ -312,9 +320,11 @@ def test_a_bank_debit_grants_nothing_until_it_succeeds(stripe, meanwhile):
     assert _settled(intent).state == "active"
 
 
-@pytest.mark.parametrize("meanwhile", ["incomplete", "active"])
-def test_a_bank_debit_that_fails_grants_nothing_at_all(stripe, meanwhile):
-    """B7: and the way is free for another try."""
+@pytest.mark.parametrize(
+    ("meanwhile", "way_on"), [("incomplete", "another order"), ("active", "the same invoice")]
+)
+def test_a_bank_debit_that_fails_grants_nothing_at_all(stripe, meanwhile, way_on):
+    """B7: and there is a way on. Where Stripe lets the subscription stand, its invoice is paid."""
     stripe.simulator.options(delayed_payment_subscription=meanwhile)
     organization = OrganizationFactory.create()
     intent = stripe.start_checkout(organization)
@@ -326,7 +336,22 @@ def test_a_bank_debit_that_fails_grants_nothing_at_all(stripe, meanwhile):
 
     assert _plan(organization) == "hobby"
     assert not organization.plan_changes.filter(plan__key="pro").exists()
-    assert _settled(intent).state != "active"
+    if way_on == "another order":
+        assert _settled(intent).state != "active"
+        assert stripe.start_checkout(organization).session_id != intent.session_id
+        return
+    assert _settled(intent).state == "expired"
+    with pytest.raises(PaymentRequired):
+        stripe.start_checkout(organization)
+    page = _page_of(owner_of(organization), "billing:settings", organization)
+    assert "An invoice is unpaid" in page.content.decode()
+    card = stripe_api.client().v1.payment_methods.attach(
+        "pm_card_visa", {"customer": stripe.customer_of(organization)}
+    )
+    owed = organization.invoices.get().stripe_id
+    stripe_api.client().v1.invoices.pay(owed, {"payment_method": card.id})
+    stripe.deliver_all(organization)
+    assert _plan(organization) == "pro"
 
 
 @pytest.mark.django_db(transaction=True)
