@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.test import TransactionTestCase
+from hypothesis import HealthCheck, settings
 from playwright.sync_api import Browser, sync_playwright
 from redis import Redis
 
@@ -15,6 +16,15 @@ from tests.stripe_simulator import process
 from tests.stripe_simulator.client import SimulatorClient
 
 LEFT_OUT = pytest.StashKey[int]()
+
+# How long an example takes says something of the machine, and nothing of the code.
+settings.register_profile(
+    "any machine",
+    settings.get_profile(settings.get_current_profile_name()),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("any machine")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -61,8 +61,7 @@ def _is_valid(field, value):
 def test_a_tampered_field_is_refused_by_its_name(ask, stripe, field):
     @settings(
         max_examples=60,
-        deadline=None,
-        suppress_health_check=[HealthCheck.function_scoped_fixture],
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )
     @given(value=REFUSED[field], path=st.sampled_from(PATHS))
     def refuses(value, path):
@@ -80,7 +79,8 @@ def test_a_tampered_field_is_refused_by_its_name(ask, stripe, field):
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(
     name=st.sampled_from(["price", "price_id", "customer", "amount", "Tier", "plan", "metadata"])
@@ -95,7 +95,8 @@ def test_a_field_that_does_not_exist_is_refused_by_its_name(ask, stripe, name, v
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(body=st.binary() | st.sampled_from(NO_JSON) | JSON.filter(lambda one: type(one) is not dict))
 def test_a_body_that_is_no_order_is_refused(ask, stripe, body):

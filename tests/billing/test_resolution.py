@@ -183,6 +183,36 @@ def test_a_retry_that_fails_does_not_restart_the_grace():
     assert len(deadlines) == 1
 
 
+@pytest.mark.parametrize("paid", ["in_older", "in_younger"])
+def test_a_locked_organization_stays_so_until_both_invoices_are_paid(paid):
+    both = (
+        invoice(stripe_id="in_older", finalized_at=NOW - 9 * DAY),
+        invoice(stripe_id="in_younger", finalized_at=NOW - 8 * DAY),
+    )
+    facts = Facts(subscriptions=(subscription(status="past_due"),), invoices=both)
+    one = replace(facts, invoices=tuple(row for row in both if row.stripe_id != paid))
+
+    verdicts = [resolve(known, POLICY, NOW) for known in (facts, one, replace(one, invoices=()))]
+
+    assert [verdict.access for verdict in verdicts] == ["read_only", "read_only", "full"]
+
+
+def test_what_was_cancelled_and_then_failed_ends_with_its_period_and_is_still_owed():
+    """D9: the failure neither keeps the plan beyond its end nor is forgiven by it."""
+    ending = subscription(status="past_due", cancel_at_period_end=True, period_end=NOW + DAY)
+    facts = Facts(subscriptions=(ending,), invoices=(invoice(finalized_at=NOW - DAY),))
+
+    before = resolve(facts, POLICY, NOW)
+    after = resolve(facts, POLICY, NOW + DAY)
+    locked = resolve(facts, POLICY, NOW + 9 * DAY)
+
+    assert (before.plan, before.ends_at, before.reason) == (
+        PRO, NOW + DAY, "payment_failed_grace",
+    )  # fmt: skip
+    assert (after.plan, after.reason) == (HOBBY, "payment_failed_grace")
+    assert (locked.plan, locked.access) == (HOBBY, Access.READ_ONLY)
+
+
 def test_of_two_failed_invoices_the_older_one_sets_the_clock():
     older = invoice(stripe_id="in_0", finalized_at=NOW - 2 * DAY)
     facts = Facts(subscriptions=(subscription(status="past_due"),), invoices=(invoice(), older))

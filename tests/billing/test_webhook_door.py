@@ -1,12 +1,14 @@
 """The webhook's door: what is not a signed event of ours leaves no trace, never a 5xx (A7-A18)."""
 
+import io
 import json
 import time
 from typing import Any
 
 import pytest
-from django.db import OperationalError
-from django.test import Client
+from django.core.handlers.wsgi import WSGIRequest
+from django.db import OperationalError, connection
+from django.test import Client, RequestFactory
 
 from billing.gateway.webhooks import inbox
 from billing.models import InboxEvent
@@ -246,6 +248,50 @@ def test_only_harmless_headers_and_no_personal_data_are_kept():
     kept = json.dumps([row.payload, row.headers], ensure_ascii=False)
     for personal in ("Nguyễn", "minh@", "+84", "sid=1", "Bearer"):
         assert personal not in kept
+
+
+class Unread(io.RawIOBase):
+    """A body that fails the test when somebody reads of it more than allowed."""
+
+    def __init__(self, allowed):
+        self.left = allowed
+
+    def read(self, size=-1):
+        assert 0 <= size <= self.left, "more was read than may be stored"
+        self.left -= size
+        return b"x" * size
+
+
+@pytest.mark.parametrize(
+    ("length", "allowed"), [("1048577", 0), ("999999999999999999", 0), ("1048576", 1_048_576)]
+)
+def test_of_a_large_body_nothing_is_read_beyond_what_may_be_stored(length, allowed):
+    """A13: by what it claims; of what claims to fit no more than that."""
+    request = RequestFactory().post(WEBHOOK, content_type="application/json")
+    environ = request.META | {"CONTENT_LENGTH": length, "wsgi.input": Unread(allowed)}
+
+    answer = inbox.receive(WSGIRequest(environ))
+
+    assert answer.status_code == (400 if allowed else 413)
+    assert not InboxEvent.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_event_that_met_no_database_is_stored_when_stripe_brings_it_again(monkeypatch):
+    """A28, with nobody at the address of PostgreSQL."""
+    body = json.dumps(event()).encode()
+    with monkeypatch.context() as away:
+        connection.close()
+        away.setitem(connection.settings_dict, "HOST", "127.0.0.1")
+        away.setitem(connection.settings_dict, "PORT", "9")
+        first = post(Client(), body)
+        connection.close()
+
+    second = post(Client(), body)
+
+    assert (first.status_code, first["Retry-After"]) == (503, "10")
+    assert second.status_code == 200
+    assert InboxEvent.objects.count() == 1
 
 
 def test_while_the_database_is_away_stripe_is_asked_to_come_again(monkeypatch):

@@ -4,7 +4,7 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -26,7 +26,7 @@ class Receiver:
     url: str = ""
     status: int = 204
     headers: dict[str, str] = field(default_factory=dict)
-    answer: bytes = b""
+    answer: Iterable[bytes] = ()  # of a body that may have no end
     trickles: bool = False  # one byte of an endless header a moment, for ever
     heard: list[Heard] = field(default_factory=list)
     at_once: int = 0
@@ -70,7 +70,7 @@ def listening() -> Iterator[Receiver]:
             for name, value in receiver.headers.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(receiver.answer)
+            self.wfile.writelines(receiver.answer)
 
         def _trickle(self) -> None:
             self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")

@@ -576,8 +576,11 @@ def test_while_another_process_holds_the_customer_nothing_is_half_moved(
         answer = ann.submit("/organizations/new/", name="Acme")
 
     assert answer.status == CustomerBusy.status
+    assert "Try again in a moment." in answer.body
+    assert 'value="Acme"' in answer.body
     assert not Organization.objects.filter(name="Acme").exists()
     assert ann.status()["tier"] == "pro"
+    assert ann.founds("Acme").subscriptions.count() == 1
 
 
 def test_who_gave_their_customer_away_gets_a_new_one_when_they_buy_again(product):
