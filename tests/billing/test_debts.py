@@ -132,7 +132,7 @@ def test_where_a_lost_dispute_takes_the_plan_support_settles_it_first(
 def test_with_a_subscription_that_stands_checkout_sells_no_second_one(stripe):
     """Whatever Stripe calls it; what never began or has ended is in nobody's way."""
     organization = on_pro(stripe)
-    found = {}
+    found: dict[str, object] = {}
     for status in STATUSES:
         Subscription.objects.filter(organization=organization).update(status=status)
         store.rederive(organization, cause="test")
