@@ -37,6 +37,8 @@ def of_plan(effective: EffectivePlan) -> Pill:
     """The lock first, then what was decided, then Stripe's own word."""
     if effective.access == Access.READ_ONLY:
         return Pill(_("Read-only"), "bad")
+    if effective.reason == "payment_failed_grace":
+        return _BY_STATUS["past_due"]  # the invoice may be heard of before its subscription is
     if effective.is_beta:
         return Pill(_("Beta"), "accent")
     if effective.status == "active" and effective.ends_at is not None:

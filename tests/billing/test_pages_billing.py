@@ -3,9 +3,11 @@
 import csv
 import io
 import re
+from datetime import timedelta
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from billing.models import Invoice
 from orgs.models import Role
@@ -266,3 +268,13 @@ def test_vietnamese_readers_get_vietnamese_words_money_and_dates(owner, team):
     assert "Thanh toán" in text
     assert "150.000 ₫ mỗi chỗ một tháng" in text
     assert "4 thg 12, 2026" in text
+
+
+def test_a_plan_whose_payment_failed_says_so_before_its_subscription_does(owner, team):
+    """Stripe tells of the invoice first."""
+    ends_at = timezone.now() + timedelta(days=3)
+    selling.pays(team, reason="payment_failed_grace", grace_ends_at=ends_at, valid_until=ends_at)
+
+    plan = text_of(owner.get(at("settings"))).partition("Current plan")[2]
+
+    assert plan.split()[:2] == ["Payment", "failed"]
