@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+_PATIENCE = 120
+
 
 @dataclass
 class Heard:
@@ -32,6 +34,9 @@ class Receiver:
     at_once: int = 0
     most_at_once: int = 0
     seconds: float = 0.0
+    released: threading.Event = field(
+        default_factory=threading.Event
+    )  # cleared, nobody is answered
 
     def of_type(self, kind: str) -> list[dict[str, Any]]:
         return [each.notice for each in self.heard if each.notice["type"] == kind]
@@ -44,6 +49,7 @@ class Receiver:
 @contextlib.contextmanager
 def listening() -> Iterator[Receiver]:
     receiver = Receiver()
+    receiver.released.set()
     lock = threading.Lock()
     stopped = threading.Event()
 
@@ -54,6 +60,7 @@ def listening() -> Iterator[Receiver]:
                 receiver.most_at_once = max(receiver.most_at_once, receiver.at_once)
             body = self.rfile.read(int(self.headers["Content-Length"]))
             receiver.heard.append(Heard(dict(self.headers), body))
+            receiver.released.wait(_PATIENCE)
             time.sleep(receiver.seconds)
             with lock:  # before the answer: whoever has it may send the next at once
                 receiver.at_once -= 1

@@ -481,7 +481,7 @@ def test_a_slow_receiver_holds_up_no_other(transactional_db, receiver, redis_ser
     selling.pays(team)
     satellite = SatelliteFactory.create()
     slow, _secret = endpoints.add(satellite, receiver.url)
-    receiver.seconds = 1.5
+    receiver.released.clear()
     with receivers.listening() as quick:
         endpoints.add(satellite, quick.url)
         for number in range(4):
@@ -497,6 +497,7 @@ def test_a_slow_receiver_holds_up_no_other(transactional_db, receiver, redis_ser
             time.sleep(0.01)
         send_all()
         done_meanwhile, still_busy = len(quick.heard), receiver.at_once
+        receiver.released.set()
         crawling.join()
 
     assert (done_meanwhile, still_busy) == (NoticeDelivery.objects.count() // 2, 1)
