@@ -14,8 +14,6 @@ from urllib.parse import urlsplit, urlunsplit
 from django.conf import settings
 from django.db import connection
 
-from tests import children
-
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
 STOP_SECONDS = 10
@@ -27,7 +25,6 @@ def environment(**changes: str) -> dict[str, str]:
     database = urlunsplit(url._replace(path=f"/{connection.settings_dict['NAME']}"))
     return {
         **os.environ,
-        **children.measured(),
         "DJANGO_SETTINGS_MODULE": "config.settings",
         "DATABASE_URL": database,
         "DEBUG": "1",

@@ -317,6 +317,15 @@ def test_without_a_beta_policy_an_unconfigured_install_serves_the_default_plan()
     assert (verdict.plan, verdict.is_beta) == (HOBBY, False)
 
 
+def test_what_was_bought_after_a_subscription_that_ended_counts():
+    ended = subscription(stripe_id="sub_1", status="canceled")
+    bought = subscription(stripe_id="sub_2", created_at=NOW - timedelta(days=1))
+
+    verdict = resolve(Facts(subscriptions=(bought, ended)), POLICY, NOW)
+
+    assert (verdict.plan, verdict.subscription_id) == (PRO, "sub_2")
+
+
 def test_the_trace_names_every_fact_that_was_looked_at_and_the_winner():
     facts = Facts(
         subscriptions=(subscription(), subscription(stripe_id="sub_2", plan=None)),

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from config.threads import LARGEST_BODY, _address
+from tests import children
 from tests.config.rsgi_probe import PARTS
 from tests.processes import running, wait_until
 from tests.stripe_simulator.process import free_port
@@ -19,7 +20,11 @@ def port(django_db_setup, django_db_blocker):
     server = (sys.executable, "-m", "granian", "--interface", "rsgi", "--host", "127.0.0.1")
     with (
         django_db_blocker.unblock(),
-        running(*server, "--no-ws", "--port", str(number), "tests.config.rsgi_probe:application"),
+        running(
+            *server,
+            *("--no-ws", "--port", str(number), "tests.config.rsgi_probe:application"),
+            **children.measured(),
+        ),
     ):
         wait_until(lambda: is_open(number), seconds=30)
         yield number

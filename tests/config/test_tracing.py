@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from tests import processes
+from tests import children, processes
 
 SECRET_IN_A_LINK = "3-c0ffee-secret-of-a-mail"
 SECRET_IN_A_QUERY = "gone-with-the-query"
@@ -76,7 +76,7 @@ def run(program: str, **changes: str) -> str:
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=processes.ROOT,
-        env=processes.environment(LOG_LEVEL="ERROR", **changes),
+        env=processes.environment(LOG_LEVEL="ERROR", **children.measured(), **changes),
         capture_output=True,
         text=True,
         check=False,

@@ -16,7 +16,7 @@ from billing import catalog
 from billing.catalog.apply import apply
 from billing.gateway import stripe_api
 from config import queues
-from tests import processes
+from tests import children, processes
 from tests.stripe_simulator.client import SimulatorClient
 from tests.stripe_simulator.process import free_port
 
@@ -72,7 +72,7 @@ class Installation:
 def programs(django_db_setup, stripe_simulator_process):
     """One web server and one worker with two processes, for all journeys; yields the address."""
     port = free_port()
-    site = {"SITE_URL": f"http://127.0.0.1:{port}"}
+    site = {"SITE_URL": f"http://127.0.0.1:{port}", **children.measured()}
     with processes.web(port, **site) as address, processes.worker(**site):
         yield address
 

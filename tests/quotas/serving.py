@@ -10,8 +10,6 @@ from pathlib import Path
 
 from django.db import connection
 
-from tests import children
-
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 40
 
@@ -59,12 +57,8 @@ class Served:
 def _environment():
     server = os.environ["DATABASE_URL"].partition("?")
     database = server[0].rpartition("/")[0] + "/" + connection.settings_dict["NAME"]
-    return (
-        os.environ
-        | children.measured()
-        | {
-            "DATABASE_URL": database + server[1] + server[2],
-            "DJANGO_SETTINGS_MODULE": "tests.settings",
-            "LOG_LEVEL": "ERROR",
-        }
-    )
+    return os.environ | {
+        "DATABASE_URL": database + server[1] + server[2],
+        "DJANGO_SETTINGS_MODULE": "tests.settings",
+        "LOG_LEVEL": "ERROR",
+    }

@@ -15,6 +15,7 @@ from quotas import client as client_module
 from quotas import satellites
 from quotas.client import Client, LedgerlineError, Refused, Spool, Unavailable
 from quotas.models import Balance, Reservation, UsageEvent
+from tests import children
 from tests.billing.selling import put_on_sale
 from tests.factories.orgs import OrganizationFactory
 from tests.factories.quotas import SatelliteFactory, limited
@@ -340,6 +341,7 @@ def test_the_demonstration_consumes_and_ends_with_our_sentence(server, team, tok
         [*command, "--amount", "30"],
         check=False,
         cwd=ROOT,
+        env=os.environ | children.measured(),
         capture_output=True,
         text=True,
         timeout=60,
