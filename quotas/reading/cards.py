@@ -250,7 +250,7 @@ def _at_limit(reading: UsageReading) -> str:
         return ""
     if reading.extra is not None and reading.overage_policy == Overage.BILL:
         return _billed(reading)
-    if not reading.hard:
+    if not reading.hard and reading.kind != Kind.ROWS:
         return _("It keeps working past the included amount.")
     said = str(reading.meter.at_limit)
     if reading.kind == Kind.CEILING:
