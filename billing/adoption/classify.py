@@ -73,7 +73,23 @@ def proposals() -> Iterator[dict[str, object]]:
             "class": _proposed(organization, effective),
             "plan": effective.plan.key if effective.source in _BY_SOURCE else "",
             "seats": effective.seats if effective.source in _BY_SOURCE else "",
+            **_of_grant(organization, effective),
         }
+
+
+def _of_grant(organization: Organization, effective: EffectivePlan) -> dict[str, object]:
+    """What a grant says itself, so that the row names that very grant when it comes back."""
+    given = organization.grants.in_force(now_for(organization)).filter(
+        source=effective.source, plan_key=effective.plan.key
+    )
+    grant: Grant | None = given.order_by("-starts_at", "-pk").first()
+    if grant is None or effective.source not in _SOURCES.values():
+        return {}
+    return {
+        "seats": grant.seats or "",
+        "until": _last_day(grant.ends_at) or "",
+        "reason": grant.reason,
+    }
 
 
 def _proposed(organization: Organization, effective: EffectivePlan) -> str:
@@ -203,25 +219,16 @@ def _says_the_same(before: Classification, decision: Decision) -> bool:
     grant = before.grant
     if decision.kind not in _SOURCES or grant is None:
         return decision.kind not in _SOURCES
-    ends = None if decision.until is None else _end_of(decision.until)
-    terms = (grant.plan_key, grant.seats, grant.ends_at)
-    return grant.revoked_at is None and terms == (decision.plan, decision.seats, ends)
+    terms = (grant.plan_key, grant.seats, _last_day(grant.ends_at))
+    return grant.revoked_at is None and terms == (decision.plan, decision.seats, decision.until)
 
 
 def _standing(decision: Decision, organization: Organization) -> Grant | None:
     """A grant that was given before by hand, and that the row merely names."""
-    ends = None if decision.until is None else _end_of(decision.until)
-    found: Grant | None = (
-        organization.grants.in_force(now_for(organization))
-        .filter(
-            source=_SOURCES[Kind(decision.kind)],
-            plan_key=decision.plan,
-            seats=decision.seats,
-            ends_at=ends,
-        )
-        .first()
+    given = organization.grants.in_force(now_for(organization)).filter(
+        source=_SOURCES[Kind(decision.kind)], plan_key=decision.plan, seats=decision.seats
     )
-    return found
+    return next((grant for grant in given if _last_day(grant.ends_at) == decision.until), None)
 
 
 def _grant(decision: Decision, organization: Organization) -> Grant:
@@ -239,6 +246,10 @@ def _grant(decision: Decision, organization: Organization) -> Grant:
 def _end_of(day: date) -> datetime:
     """That day included."""
     return datetime.combine(day + timedelta(days=1), time.min, tzinfo=UTC)
+
+
+def _last_day(ends_at: datetime | None) -> date | None:
+    return None if ends_at is None else (ends_at.astimezone(UTC) - timedelta.resolution).date()
 
 
 def _number(text: str) -> int | None:

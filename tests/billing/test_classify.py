@@ -81,6 +81,24 @@ def test_who_is_not_classified_is_exported_with_a_proposal_where_one_is_certain(
     assert rows["alone"]["name"] == "'=alone", "no cell is a formula"
 
 
+def test_a_contract_that_was_given_before_is_applied_as_it_was_exported(workspaces, tmp_path):
+    signed, out = workspaces["signed"], tmp_path / "left.csv"
+    given = Grant.objects.create(
+        organization=signed, source="contract", plan_key="enterprise", reason="order form 7",
+        seats=40, ends_at=timezone.now() + timedelta(days=300),
+    )  # fmt: skip
+    store.rederive(signed, cause="contract")
+    call_command("billing", "classify", "--export", str(out))
+    mine = [line for line in out.read_text().splitlines() if line.startswith(("organ", "signed,"))]
+    out.write_text("\n".join(mine) + "\n")
+
+    for _again in range(2):
+        call_command("billing", "classify", str(out), "--apply")
+
+    assert kinds() == {"signed": "contract"}
+    assert list(Grant.objects.filter(organization=signed, revoked_at=None)) == [given]
+
+
 def test_the_dry_run_changes_nothing_and_the_applied_file_gives_the_plans(
     workspaces, sheet, capsys
 ):
