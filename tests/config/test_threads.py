@@ -10,7 +10,7 @@ import pytest
 from config.threads import LARGEST_BODY, _address
 from tests import children
 from tests.config.rsgi_probe import PARTS
-from tests.processes import running, wait_until
+from tests.processes import ROOT, running, wait_until
 from tests.stripe_simulator.process import free_port
 
 
@@ -23,6 +23,7 @@ def port(django_db_setup, django_db_blocker):
         running(
             *server,
             *("--no-ws", "--port", str(number), "tests.config.rsgi_probe:application"),
+            cwd=ROOT,
             **children.measured(),
         ),
     ):
