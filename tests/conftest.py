@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.test import TransactionTestCase
+from django.utils import translation
 from hypothesis import HealthCheck, settings
 from playwright.sync_api import Browser, sync_playwright
 from redis import Redis
@@ -107,6 +108,12 @@ def chrome() -> Iterator[Browser]:
         )
         yield browser
         browser.close()
+
+
+@pytest.fixture(autouse=True)
+def _in_the_default_language() -> None:
+    """A request leaves its language behind in the thread, and the next test would speak it."""
+    translation.deactivate()
 
 
 @pytest.fixture(scope="session", autouse=True)

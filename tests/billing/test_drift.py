@@ -134,7 +134,7 @@ def test_sweeps_reach_whoever_stands_behind_the_first_chunk(published, monkeypat
         return rederive(organization, cause=cause)
 
     transitions.remind()
-    EffectivePlan.objects.update(valid_until=timezone.now())
+    EffectivePlan.objects.update(valid_until=timezone.now() - timedelta(hours=1))
     monkeypatch.setattr(store, "rederive", but_not_the_first)
 
     assert OutboxMessage.objects.filter(kind="mail.trial_ending").count() == 3
