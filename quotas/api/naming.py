@@ -2,6 +2,7 @@
 
 import os
 import time
+from functools import lru_cache
 from uuid import UUID
 
 from orgs.exceptions import OrganizationNotFound
@@ -32,11 +33,8 @@ def organization(name: object, bearer: Bearer) -> UUID:
 
 def identity(name: str) -> UUID | None:
     """A UUID is taken as it is; whether it exists the engine finds out."""
-    if len(name) in _UUID_LENGTHS:
-        try:
-            return UUID(name)
-        except ValueError:
-            pass
+    if len(name) in _UUID_LENGTHS and (read := _uuid(name)) is not None:
+        return read
     known = _known.get(name)
     if known is not None and known[0] > time.monotonic():
         return known[1]
@@ -46,6 +44,14 @@ def identity(name: str) -> UUID | None:
             _known.clear()
         _known[name] = (time.monotonic() + KNOWN_SECONDS, found)
     return found
+
+
+@lru_cache(maxsize=MOST_KNOWN)
+def _uuid(name: str) -> UUID | None:
+    try:
+        return UUID(name)
+    except ValueError:
+        return None
 
 
 def _look_up(session: Session, calls: "list[Call[str, tuple[UUID | None]]]") -> None:

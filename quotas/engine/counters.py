@@ -9,7 +9,7 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, cast
 from uuid import UUID
@@ -35,28 +35,41 @@ MOST_PAID = 500  # of what is owed, in one round trip
 
 _FLOOR = "!"
 
+# Each takes any number of keys at once: for every key how many values follow, then they.
 # Values are `<sequence>|<json>`. What is not of that form, or not a hash, is overwritten.
 _STORE = """
-local kind = redis.call('TYPE', KEYS[1]).ok
-if kind ~= 'hash' and kind ~= 'none' then redis.call('DEL', KEYS[1]) end
-local floor = tonumber(redis.call('HGET', KEYS[1], '!') or '') or 0
-for i = 2, #ARGV, 3 do
-  local sequence = tonumber(ARGV[i + 1])
-  local present = redis.call('HGET', KEYS[1], ARGV[i])
-  local known = present and tonumber(string.match(present, '^(%d+)|') or '') or -1
-  if sequence >= floor and sequence >= known then
-    redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1] .. '|' .. ARGV[i + 2])
+local at = 2
+for _, key in ipairs(KEYS) do
+  local last = at + ARGV[at]
+  local kind = redis.call('TYPE', key).ok
+  if kind ~= 'hash' and kind ~= 'none' then redis.call('DEL', key) end
+  local floor = tonumber(redis.call('HGET', key, '!') or '') or 0
+  for i = at + 1, last, 3 do
+    local sequence = tonumber(ARGV[i + 1])
+    local present = redis.call('HGET', key, ARGV[i])
+    local known = present and tonumber(string.match(present, '^(%d+)|') or '') or -1
+    if sequence >= floor and sequence >= known then
+      redis.call('HSET', key, ARGV[i], ARGV[i + 1] .. '|' .. ARGV[i + 2])
+    end
   end
+  redis.call('EXPIRE', key, ARGV[1])
+  at = last + 1
 end
-return redis.call('EXPIRE', KEYS[1], ARGV[1])
+return #KEYS
 """
 _FORGET = """
-local kind = redis.call('TYPE', KEYS[1]).ok
-local floor = kind == 'hash' and redis.call('HGET', KEYS[1], '!') or '0'
-if (tonumber(floor) or 0) < tonumber(ARGV[2]) then floor = ARGV[2] end
-redis.call('DEL', KEYS[1])
-redis.call('HSET', KEYS[1], '!', floor)
-return redis.call('EXPIRE', KEYS[1], ARGV[1])
+local at = 2
+for _, key in ipairs(KEYS) do
+  local sequence = ARGV[at + 1]
+  local kind = redis.call('TYPE', key).ok
+  local floor = kind == 'hash' and redis.call('HGET', key, '!') or '0'
+  if (tonumber(floor) or 0) < tonumber(sequence) then floor = sequence end
+  redis.call('DEL', key)
+  redis.call('HSET', key, '!', floor)
+  redis.call('EXPIRE', key, ARGV[1])
+  at = at + 1 + ARGV[at]
+end
+return #KEYS
 """
 
 Place = tuple[UUID, str, str]  # organization, meter, member
@@ -258,12 +271,12 @@ def overtake(place: Place, sequence: int) -> None:
 def store(readings: Mapping[Place, Reading]) -> None:
     """Compare-and-set on the head's sequence, so that a slow writer cannot undo a later one.
 
-    One round trip for all: a redis-py call costs as much CPU as a decision.
+    One call for all: of redis-py each costs as much CPU as a decision.
     """
     by_organization: dict[UUID, Arguments] = {}
     newest: dict[UUID, int] = {}
     for (organization, meter, member), reading in readings.items():
-        arguments = by_organization.setdefault(organization, [KEPT_SECONDS])
+        arguments = by_organization.setdefault(organization, [])
         arguments += [_field(meter, member), reading.sequence, reading.to_json()]
         newest[organization] = max(newest.get(organization, 0), reading.sequence)
     _tell(_STORE, by_organization, newest)
@@ -272,7 +285,7 @@ def store(readings: Mapping[Place, Reading]) -> None:
 def forget(organization: UUID, sequence: int) -> None:
     """After a change of limits: readings below `sequence` are void, also those still on the way."""
     _local.drop(organization, sequence)
-    _tell(_FORGET, {organization: [KEPT_SECONDS, sequence]}, {organization: sequence})
+    _tell(_FORGET, {organization: [sequence]}, {organization: sequence})
 
 
 def publish(numbers: Mapping[str, tuple[int, int]]) -> None:
@@ -374,7 +387,7 @@ def _pay() -> None:
         return
     with _local.lock:
         owed = dict(list(_local.owed.items())[:MOST_PAID])
-    told = _attempt(_FORGET, {_key(o): [KEPT_SECONDS, sequence] for o, sequence in owed.items()})
+    told = _attempt(_FORGET, {_key(o): [sequence] for o, sequence in owed.items()})
     _local.paid({o: sequence for o, sequence in owed.items() if _key(o) in told})
 
 
@@ -384,25 +397,25 @@ def _attempt(script: str, calls: Mapping[str, Arguments]) -> Collection[str]:
         return ()
     try:
         redis = client()
-        if isinstance(redis, Cluster):
-            return redis.run(script, _digest(script), calls)
+        if isinstance(redis, Cluster):  # its keys lie apart
+            each = {key: _arguments([values]) for key, values in calls.items()}
+            return redis.run(script, _digest(script), each)
+        found = _arguments(calls.values())
         try:
-            _pipelined(redis, script, calls)
+            redis.evalsha(_digest(script), len(calls), *calls, *found)
         except NoScriptError:  # a fresh Redis, or one that was flushed
-            redis.script_load(script)
-            _pipelined(redis, script, calls)
+            redis.eval(script, len(calls), *calls, *found)
     except RedisError as error:
         _failed(error)
         return ()
     return calls.keys()
 
 
-def _pipelined(redis: Redis, script: str, calls: Mapping[str, Arguments]) -> None:
-    digest = _digest(script)
-    with redis.pipeline(transaction=False) as pipeline:
-        for key, arguments in calls.items():
-            pipeline.evalsha(digest, 1, key, *arguments)
-        pipeline.execute()
+def _arguments(of_keys: Iterable[Arguments]) -> Arguments:
+    found: Arguments = [KEPT_SECONDS]
+    for values in of_keys:
+        found += [len(values), *values]
+    return found
 
 
 @cache

@@ -187,7 +187,12 @@ def body(decision: Decision) -> dict[str, Any]:
 
 
 def upgrade_url(organization: UUID) -> str:
-    return f"{_site()}/settings/billing/?organization={organization}"
+    return _site() + _plans_of(organization)
+
+
+@lru_cache(maxsize=10_000)
+def _plans_of(organization: UUID) -> str:
+    return f"/settings/billing/?organization={organization}"
 
 
 @cache

@@ -12,7 +12,7 @@ from django.db import connections, transaction
 SQL = Path(__file__).resolve().parent / "sql"
 FILES = (
     "usage_period", "usage_credits", "usage_verdict", "apply_usage", "apply_usage_line",
-    "settle_usage", "read_usage",
+    "apply_usage_set", "settle_usage", "read_usage",
 )  # fmt: skip
 
 

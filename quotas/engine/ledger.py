@@ -13,8 +13,8 @@ from quotas.engine.readings import Reading
 
 _BATCHED = frozenset({"consume", "record", "reserve"})
 _LINES = frozenset({"consume", "record"})
-# Up to so many lines of different organizations, deciding each by itself is cheaper than a batch.
-FEW_LINES = 6
+# Up to so many lines of different organizations, deciding each by itself is cheaper than a set.
+FEW_LINES = 4
 
 _APPLY = """
 SELECT * FROM apply_usage(
@@ -29,6 +29,11 @@ SELECT a.* FROM unnest(
 CROSS JOIN LATERAL apply_usage_line(
     t.org, t.verb, t.satellite, t.key, t.print, t.meter, t.member, t.amount, t.dimensions) a
 ORDER BY t.ord
+"""
+_APPLY_SET = """
+SELECT * FROM apply_usage_set(
+    %s::uuid[], %s::text[], %s::bigint[], %s::text[], %s::smallint[], %s::bigint[], %s::text[],
+    %s::text[], %s::bigint[], %s::timestamptz[], %s::text[])
 """
 _SETTLE = """
 SELECT s.* FROM unnest(
@@ -92,6 +97,8 @@ def apply(cursor: Executes, requests: Sequence[Request], *, wait_ms: int) -> lis
     """
     if not wait_ms and _are_few_lines(requests):
         return _apply_lines(cursor, requests)
+    if not wait_ms and _are_a_set(requests):
+        return _apply_set(cursor, requests)
     answers: list[Rows] = []
     for batched, run in groupby(requests, key=lambda request: request.verb in _BATCHED):
         call = _apply if batched else _settle
@@ -138,6 +145,33 @@ def _apply_lines(cursor: Executes, requests: Sequence[Request]) -> list[Rows]:
     ]  # fmt: skip
     cursor.execute(_APPLY_LINES, [*map(_array, zip(*lines, strict=True))])
     return [[Row._make((*values, "", ""))] for values in cursor.fetchall()]
+
+
+def _are_a_set(requests: Sequence[Request]) -> bool:
+    keys = {(request.organization, request.satellite, request.key) for request in requests}
+    return 0 < len(requests) == len(keys) and all(request.verb in _LINES for request in requests)
+
+
+def _apply_set(cursor: Executes, requests: Sequence[Request]) -> list[Rows]:
+    """What is not everyday comes back undecided, whole organizations of it, and is applied then."""
+    lines = [
+        (
+            request.organization, request.verb, request.satellite, request.key, number,
+            request.fingerprint, line.meter, line.member, line.amount, request.occurred_at,
+            request.dimensions,
+        )
+        for request in requests
+        for number, line in enumerate(request.lines)
+    ]  # fmt: skip
+    cursor.execute(_APPLY_SET, [*map(_array, zip(*lines, strict=True))])
+    rows = (Row._make((*values, "", "")) for values in cursor.fetchall())
+    answers = [[next(rows) for _ in request.lines] for request in requests]
+    left = [place for place, decided in enumerate(answers) if decided[0].outcome is None]
+    if left:
+        late = _apply(cursor, [requests[place] for place in left], 0)
+        for place, decided in zip(left, late, strict=True):
+            answers[place] = decided
+    return answers
 
 
 def _apply(cursor: Executes, requests: list[Request], wait_ms: int) -> list[Rows]:

@@ -8,6 +8,8 @@ SQL = Path(__file__).resolve().parent.parent / "engine" / "sql"
 FILES = ("usage_period", "usage_credits", "apply_usage", "settle_usage", "read_usage")
 
 DROP = """
+DROP FUNCTION IF EXISTS apply_usage_set;
+DROP FUNCTION IF EXISTS usage_moved_none;
 DROP FUNCTION IF EXISTS apply_usage_line;
 DROP FUNCTION IF EXISTS usage_refusal;
 DROP FUNCTION IF EXISTS usage_billable;

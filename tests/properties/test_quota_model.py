@@ -50,7 +50,10 @@ STEPS = int(os.environ.get("QUOTA_STEPS", "40"))
 # Every answer is compared; the sums behind them every so many steps, and at the end of each run.
 LOOK_EVERY = 8
 
-FEW_LINES = ledger.FEW_LINES  # as it is; half of the runs decide a single line like a batch
+# As they are. A run decides lines by themselves where they are few, or every call as a set, or
+# every call line by line.
+FEW_LINES, ARE_A_SET = ledger.FEW_LINES, ledger._are_a_set
+WAYS = ("line", "set", "batch")
 
 STORAGE, QUERIES = "storage", "ai_queries"
 START = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -64,7 +67,7 @@ terms = st.fixed_dictionaries(
         "amount": st.one_of(st.none(), st.integers(0, 30)),
         "hard": st.booleans(),
         "cap": st.one_of(st.none(), st.integers(0, 10)),
-        "enforcement": st.sampled_from(["enforce"] * 6 + ["observe", "disabled"]),
+        "enforcement": st.sampled_from(["enforce"] * 4 + ["observe", "disabled"]),
         "refusal": st.sampled_from([""] * 8 + ["feature_unavailable"]),
     }
 )
@@ -79,9 +82,10 @@ class QuotaModel(RuleBasedStateMachine):
 
     holds = Bundle("holds")
 
-    @initialize(per_member=st.booleans(), soft=st.booleans(), by_line=st.booleans())
-    def an_organization(self, per_member, soft, by_line):
-        ledger.FEW_LINES = FEW_LINES if by_line else 0
+    @initialize(per_member=st.booleans(), soft=st.booleans(), way=st.sampled_from(WAYS))
+    def an_organization(self, per_member, soft, way):
+        ledger.FEW_LINES = FEW_LINES if way == "line" else 0
+        ledger._are_a_set = ARE_A_SET if way == "set" else lambda _requests: False
         self.organization = limited()
         self.model = Reference(START, month_of)
         self.per_member = per_member
@@ -111,7 +115,13 @@ class QuotaModel(RuleBasedStateMachine):
     def consume(self, meter, member, amount, key):
         self._use(Verb.CONSUME, [(meter, member, amount)], key)
 
-    @rule(meter=meters, member=members, amount=amounts, key=keys, days=st.integers(0, 34))
+    @rule(
+        meter=meters,
+        member=members,
+        amount=amounts,
+        key=keys,
+        days=st.one_of(st.just(0), st.integers(1, 34)),
+    )
     def record(self, meter, member, amount, key, days):
         at = self.model.now - timedelta(days=days) if days else None
         self._use("record", [(meter, member, amount)], key, at)
@@ -141,15 +151,36 @@ class QuotaModel(RuleBasedStateMachine):
         first = next((n for n in sizes if self.model.refusal(meter, member, n)), 0)
         return first if beyond else first - 1
 
-    def _use(self, verb, lines, key, at=None):
-        expected = self.model.use(key, verb, lines, at)
-        request = asking.use(
+    @rule(
+        calls=st.lists(
+            st.tuples(st.sampled_from([Verb.CONSUME, Verb.RECORD]), meters, members, amounts, keys),
+            min_size=2,
+            max_size=5,
+        )
+    )
+    def several_at_once(self, calls):
+        """One commit, and yet as if one came after the other."""
+        said = [(verb, [line], key) for verb, *line, key in calls]
+        expected = [self.model.use(key, verb, lines, None) for verb, lines, key in said]
+        requests = [self._request(verb, lines, key) for verb, lines, key in said]
+        for answer, wanted in zip(enforcement.decide_all(requests), expected, strict=True):
+            if wanted is None:
+                assert isinstance(answer, IdempotencyConflict)
+            else:
+                self._same(answer.lines[0], wanted[0])
+
+    def _request(self, verb, lines, key, at=None):
+        return asking.use(
             verb,
             self.organization.pk,
             [Line(meter, amount, member) for meter, member, amount in lines],
             f"key-{key}",
             occurred_at=at,
         )
+
+    def _use(self, verb, lines, key, at=None):
+        expected = self.model.use(key, verb, lines, at)
+        request = self._request(verb, lines, key, at)
         if expected is None:
             with pytest.raises(IdempotencyConflict):
                 enforcement.decided(request)
@@ -377,7 +408,7 @@ class QuotaModel(RuleBasedStateMachine):
             self._look()
 
     def teardown(self):
-        ledger.FEW_LINES = FEW_LINES
+        ledger.FEW_LINES, ledger._are_a_set = FEW_LINES, ARE_A_SET
         if hasattr(self, "model"):
             self._look()
 
@@ -419,8 +450,10 @@ class QuotaModel(RuleBasedStateMachine):
                 [self.organization.pk],
             )
             assert cursor.fetchone() == (0,)
-        refused = UsageEvent.objects.filter(organization=self.organization, accepted=False)
-        assert not refused.exclude(delta=0).exists()
+        events = UsageEvent.objects.filter(organization=self.organization)
+        assert not events.filter(accepted=False).exclude(delta=0).exists()
+        numbers = list(events.values_list("sequence", flat=True))
+        assert len(numbers) == len(set(numbers))
 
 
 @pytest.fixture

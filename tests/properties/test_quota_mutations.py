@@ -139,6 +139,40 @@ MUTANTS = {
     "a line by itself is everybody's": (
         "apply_usage_line", "CASE WHEN l.per_member THEN p_member ELSE '' END", "''",
     ),
+    "a set forgets what is held": (
+        "apply_usage_set", "AND b.held = 0", "",
+    ),
+    "a set forgets its keys": (
+        "apply_usage_set", "AND e.key IS NULL AS is_everyday", "AS is_everyday",
+    ),
+    "a set burns no credits": (
+        "apply_usage_set", "AND NOT (l.has_credits AND l.kind = 'flow')", "",
+    ),
+    "a set judges each of its lines alone": (
+        "apply_usage_set", "billed.allowance + billed.credited - billed.now_used + billed.amount",
+        "billed.allowance + billed.credited - billed.used",
+    ),
+    "a set bills each of its lines alone": (
+        "apply_usage_set", "added.so_far - added.amount, 0) ELSE 0 END AS billed_before",
+        "0, 0) ELSE 0 END AS billed_before",
+    ),
+    "a set gives all its lines one number": (
+        "apply_usage_set", "line.sequence + row_number() OVER ledger AS number",
+        "line.sequence + 1 AS number",
+    ),
+    "a set counts what fits and leaves the rest": (
+        "apply_usage_set", "OVER (PARTITION BY billed.head) AS fits",
+        "OVER (PARTITION BY billed.ord) AS fits",
+    ),
+    "a set stays in its period": (
+        "apply_usage_set", "AND coalesce(head.frozen_at, clock) < l.period_end", "",
+    ),
+    "a set counts the late now": (
+        "apply_usage_set", "greatest(l.period_start, coalesce(", "least(l.period_start, coalesce(",
+    ),
+    "a set is everybody's": (
+        "apply_usage_set", "CASE WHEN l.per_member THEN t.member ELSE '' END", "''",
+    ),
     "members share what is each one's own": (
         "apply_usage", "CASE WHEN l.per_member THEN t.member ELSE '' END AS slot_member",
         "''::text AS slot_member",

@@ -131,6 +131,18 @@ def test_all_lines_are_counted_or_none():
     ]
 
 
+def test_a_group_that_another_meter_refuses_still_says_how_much_too_much_there_is_of_a_level():
+    organization = limited(storage=100, ai_queries=1)
+    consume(organization, amount=60)
+    limit_of(organization, STORAGE, amount=40, hard=False)
+
+    answer = enforcement.consume_all(
+        organization, [Line(STORAGE, 1), Line(QUERIES, 2)], idempotency_key="both"
+    )
+
+    assert (answer.allowed, answer.lines[0].used, answer.lines[0].overage) == (False, 60, 20)
+
+
 def test_lines_of_the_same_meter_add_up_within_a_request():
     organization = limited(storage=100)
 

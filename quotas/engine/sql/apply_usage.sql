@@ -45,6 +45,7 @@ DECLARE
     s_new boolean[] := array_fill(false, ARRAY[n]);
     s_place tid[] := array_fill(NULL::tid, ARRAY[n]);
     s_member text[] := array_fill(''::text, ARRAY[n]);
+    s_kind text[] := array_fill(''::text, ARRAY[n]);
     s_start timestamptz[] := array_fill(NULL::timestamptz, ARRAY[n]);
     s_end timestamptz[] := array_fill(NULL::timestamptz, ARRAY[n]);
     s_changed boolean[] := array_fill(false, ARRAY[n]);
@@ -237,6 +238,7 @@ BEGIN
             s_new[s] := r.place IS NULL;
             s_place[s] := r.place;
             s_member[s] := r.slot_member;
+            s_kind[s] := r.kind;
             s_start[s] := r.starts;
             s_end[s] := r.ends;
             IF r.occurred IS NULL AND r.starts > r.known_start THEN
@@ -330,7 +332,9 @@ BEGIN
                 FOR j IN first_line .. k LOOP
                     s := o_slot[j];
                     s_credits[s] := usage_credit_left(p_orgs[j], p_meters[j], r.moment);
-                    o_used[j] := s_used[s]; o_held[j] := s_held[s]; o_overage[j] := s_overage[s];
+                    o_used[j] := s_used[s]; o_held[j] := s_held[s];
+                    o_overage[j] := usage_overage(
+                        s_kind[s], o_allowance[j], s_used[s], s_overage[s]);
                     o_total_credited[j] := s_credited[s]; o_credits[j] := s_credits[s];
                     o_remaining[j] := usage_remaining(
                         o_allowance[j], s_used[s], s_held[s], s_credited[s], s_credits[s]);
