@@ -32,10 +32,21 @@ def after_commit(requests: Sequence[Request], answers: Sequence[Rows]) -> None:
     newest: dict[Place, Row] = {}
     for request, rows in zip(requests, answers, strict=True):
         for line, row in zip(_lines(request, rows), rows, strict=True):
+            place = (request.organization, line[0], line[1])
             if row.outcome == "applied" and not row.late:
-                newest[request.organization, line[0], line[1]] = row
+                newest[place] = row
+            elif row.outcome == "replayed" and not _is_known(place, row):
+                counters.overtake(place, row.sequence)
+                _refresher.want(place, None)
     for place, row in newest.items():
         _patch(place, row)
+
+
+def _is_known(place: Place, row: Row) -> bool:
+    """Whether our copy is of after that row: where an answer was lost, nobody was told of it."""
+    organization, meter, _member = place
+    copies = (counters.last_known(home) for home in ((organization, meter, ""), place))
+    return any(copy is not None and copy.sequence >= row.sequence for copy in copies)
 
 
 def _lines(request: Request, rows: Rows) -> list[tuple[str, str]]:

@@ -114,7 +114,11 @@ def empty() -> None:
 def opened(
     simulator: SimulatorClient, redis: Redis, catalogues: tuple[str, ...] = CATALOGUES
 ) -> Iterator[Stage]:
-    """Waits that only protect a server from others are short here: there are no others."""
+    """Waits that only protect a server from others are short here: there are no others.
+
+    Redis alone has all the time it needs. What it could not be told in time is owed to it, and a
+    world that forgets what its process holds would forget that as well.
+    """
     stage = Stage(simulator, redis, catalogues)
 
     def keep(task: Task, args: Any = None, *_: Any, **__: Any) -> None:
@@ -124,6 +128,7 @@ def opened(
         hasty.enter_context(patch.object(Task, "apply_async", keep))
         hasty.enter_context(patch.object(refresh, "PAUSE_SECONDS", 0.001))
         hasty.enter_context(patch.object(counters, "RENEW_SECONDS", 0.0))
+        hasty.enter_context(patch.object(counters, "TIMEOUT_SECONDS", 20.0))
         hasty.enter_context(patch.object(writer, "LONGEST_LOCK_WAIT_SECONDS", 0.03))
         hasty.enter_context(patch.object(writer, "_PATIENT_WAIT_MS", 10))
         hasty.enter_context(patch.object(HTTPClient, "INITIAL_DELAY", 0.001))

@@ -16,7 +16,6 @@ from quotas.api.bearers import Bearer
 from quotas.engine import counters, holds, install
 from quotas.engine.install import SQL
 from quotas.reading import rollups
-from tests.properties.test_lives import with_trusted_payloads
 from tests.properties.test_quota_mutations import MUTANTS
 from tests.quotas.conftest import _fresh_copies, _lanes_end, durable
 from tests.simulation import playing, stage
@@ -140,7 +139,6 @@ OF_THE_ENGINE = (
 BUGS = {name: sql(name) for name in OF_THE_ENGINE} | {
     "an acknowledged event is not stored": patched(inbox, "store", forgetful),
     "Stripe hears of one unit more": patched(metering, "send", one_unit_more),
-    "a webhook's payload is believed": with_trusted_payloads,
     "a portal shows another organization's customer": patched(
         stripe_api, "create_portal_session", of_the_first_payer
     ),
