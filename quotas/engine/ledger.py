@@ -15,6 +15,7 @@ _BATCHED = frozenset({"consume", "record", "reserve"})
 _LINES = frozenset({"consume", "record"})
 # Up to so many lines of different organizations, deciding each by itself is cheaper than a set.
 FEW_LINES = 4
+_UNDECIDED = "undecided"
 
 _APPLY = """
 SELECT * FROM apply_usage(
@@ -166,7 +167,7 @@ def _apply_set(cursor: Executes, requests: Sequence[Request]) -> list[Rows]:
     cursor.execute(_APPLY_SET, [*map(_array, zip(*lines, strict=True))])
     rows = (Row._make((*values, "", "")) for values in cursor.fetchall())
     answers = [[next(rows) for _ in request.lines] for request in requests]
-    left = [place for place, decided in enumerate(answers) if decided[0].outcome is None]
+    left = [place for place, decided in enumerate(answers) if decided[0].outcome == _UNDECIDED]
     if left:
         late = _apply(cursor, [requests[place] for place in left], 0)
         for place, decided in zip(left, late, strict=True):

@@ -11,7 +11,7 @@ END $$;
 -- Consumes and records decided as a set: what apply_usage decides line by line, at a fraction of its
 -- cost. An organization of which a single line is not everyday (a busy or missing head, a refusal, a
 -- known key, another period than the current one, a new balance, open holds, credits, a ceiling) is
--- answered with null outcomes, and nothing of it is stored: its lines are left to apply_usage.
+-- answered `undecided`, and nothing of it is stored: its lines are left to apply_usage.
 --
 -- No two requests of the call may have the same key.
 CREATE OR REPLACE FUNCTION apply_usage_set(
@@ -153,7 +153,7 @@ BEGIN
         FROM ledger t WHERE q.ctid = t.place AND q.organization_id IS NOT DISTINCT FROM t.org
         RETURNING 1
     )
-    SELECT j.ord::integer, CASE WHEN j.fits THEN 'applied' END, true, NULL::text, j.number, j.at,
+    SELECT j.ord::integer, CASE WHEN j.fits THEN 'applied' ELSE 'undecided' END, true, NULL::text, j.number, j.at,
            j.now_used, 0::bigint, j.allowance, j.remaining, j.now_overage, j.starts, j.ends,
            j.plan, j.enforcement, j.limits, j.credited, 0::bigint, false
     FROM judged j
