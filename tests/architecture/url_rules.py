@@ -105,10 +105,20 @@ RULES: dict[str, Rule] = {
     "api/v1/billing/status": Rule(who=Who.CALLER, answers={"GET": 200}, reads=May.STATUS_VIEW),
     "api/v1/billing/plans": Rule(who=Who.TOKEN_OR_PERSON, answers={"GET": 200}),
     "api/v1/billing/checkout": Rule(
-        who=Who.CALLER, answers={"POST": 200}, writes=May.BILLING_MANAGE, body=PRO, stripe=True
+        who=Who.CALLER,
+        answers={"POST": 200},
+        writes=May.BILLING_MANAGE,
+        body=PRO,
+        stripe=True,
+        when_locked=False,
     ),
     "api/subscriptions/upgrade": Rule(
-        who=Who.CALLER, answers={"POST": 200}, writes=May.BILLING_MANAGE, body=PRO, stripe=True
+        who=Who.CALLER,
+        answers={"POST": 200},
+        writes=May.BILLING_MANAGE,
+        body=PRO,
+        stripe=True,
+        when_locked=False,
     ),
     "api/v1/billing/preview": owners_call(409, when_locked=True),
     "api/v1/billing/change": owners_call(409),

@@ -167,7 +167,7 @@ class QuotaModel(RuleBasedStateMachine):
     )
     def several_at_once(self, calls):
         """One commit, and yet as if one came after the other."""
-        said = [(verb, [line], key) for verb, *line, key in calls]
+        said = [(verb, [tuple(line)], key) for verb, *line, key in calls]
         expected = [self.model.use(key, verb, lines, None) for verb, lines, key in said]
         requests = [self._request(verb, lines, key) for verb, lines, key in said]
         for answer, wanted in zip(enforcement.decide_all(requests), expected, strict=True):
