@@ -268,6 +268,12 @@ def overtake(place: Place, sequence: int) -> None:
             _local.overtaken[home] = sequence
 
 
+def outdate(organization: UUID, sequence: int) -> None:
+    """Readings below `sequence` are void: here at once, in Redis within the next round."""
+    _local.drop(organization, sequence)
+    _local.owe({organization: sequence})
+
+
 def store(readings: Mapping[Place, Reading]) -> None:
     """Compare-and-set on the head's sequence, so that a slow writer cannot undo a later one.
 

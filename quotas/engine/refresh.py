@@ -65,6 +65,8 @@ def _patch(place: Place, row: Row) -> None:
         if (known.limits_sequence, known.period_start) != (row.limits_sequence, row.period_start):
             break
         if known.sequence < row.sequence:
+            if known.per_member and known.credits != row.credits:
+                counters.outdate(organization, row.sequence)  # credits are every member's
             reading = known.after(
                 sequence=row.sequence, used=row.used, held=row.held, credited=row.credited,
                 overage=row.overage, credits=row.credits,
@@ -72,6 +74,8 @@ def _patch(place: Place, row: Row) -> None:
             counters.keep(candidate, reading)
             _refresher.want(candidate, reading)
         return
+    if place[2] and (row.credited or row.credits):
+        counters.outdate(organization, row.sequence)
     counters.overtake(place, row.sequence)
     _refresher.want(place, None)
 

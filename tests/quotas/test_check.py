@@ -3,6 +3,7 @@
 import random
 import time
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from django.db import connection
@@ -12,7 +13,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from orgs.exceptions import DomainError
 from quotas.engine import counters, enforcement, limits, reader, refresh
 from quotas.engine.readings import Reading
-from tests.factories.quotas import change_head, limit_of, limited
+from tests.factories.quotas import CreditFactory, change_head, limit_of, limited
 
 pytestmark = pytest.mark.usefixtures("durable")
 
@@ -123,6 +124,20 @@ def test_members_have_readings_of_their_own():
     ]
 
     assert remaining == [1, 5]
+
+
+def test_credits_that_one_member_burns_are_gone_for_the_others_too():
+    organization = limited(ai_queries={"amount": 5, "per_member": True})
+    CreditFactory.create(organization=organization, amount=10)
+    ask = partial(enforcement.check, organization, "ai_queries", 1)
+    assert ask(member="bao").remaining == 15
+
+    enforcement.consume(organization, "ai_queries", 9, idempotency_key="k", member="anh")
+
+    assert ask(member="bao").remaining == 11
+    refresh.flush()
+    counters.forget_locally()
+    assert ask(member="bao").remaining == 11
 
 
 def test_an_older_reading_cannot_replace_a_newer_one():
