@@ -162,7 +162,8 @@ class _Local:
         with self.lock:
             if len(self.floors) >= MOST_LOCAL:
                 self.floors.clear()
-            self.floors[organization] = floor
+            # Whoever comes late with an older sequence does not revive what a later one made void.
+            self.floors[organization] = max(floor, self.floors.get(organization, 0))
             for place in [place for place in self.readings if place[0] == organization]:
                 del self.readings[place]
 

@@ -164,6 +164,18 @@ def test_after_a_change_of_limits_readings_on_the_way_are_void():
     assert counters.find(place(organization)) is None
 
 
+def test_word_of_burned_credits_that_comes_late_revives_no_void_reading():
+    organization = limited(storage=100)
+    enforcement.check(organization, STORAGE)
+    reading = found(organization)
+    counters.forget(organization.pk, reading.sequence + 2)
+
+    counters.outdate(organization.pk, reading.sequence)
+    counters.keep(place(organization), reading)
+
+    assert counters.at_hand(place(organization)) is None
+
+
 def test_a_reading_expires_with_the_verdict_it_rests_on():
     organization = limited(storage=10)
     change_head(organization, valid_until=timezone.now() + timedelta(seconds=0.3))
